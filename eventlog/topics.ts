@@ -1,0 +1,38 @@
+// The names of all topics: separate for every lane, so that a bulk blast never stands before an OTP.
+import { Channel, Lane } from '../gen/carillon/v1/notification_pb.ts';
+
+export const lanes = [Lane.CRITICAL, Lane.NORMAL, Lane.BULK] as const;
+
+const laneNames: Record<Lane, string> = {
+  [Lane.UNSPECIFIED]: 'normal',
+  [Lane.CRITICAL]: 'critical',
+  [Lane.NORMAL]: 'normal',
+  [Lane.BULK]: 'bulk',
+};
+
+const channelNames: Record<Channel, string> = {
+  [Channel.UNSPECIFIED]: 'unspecified',
+  [Channel.IN_APP]: 'in_app',
+  [Channel.PUSH]: 'push',
+  [Channel.EMAIL]: 'email',
+  [Channel.SMS]: 'sms',
+};
+
+export const providerChannels = [Channel.PUSH, Channel.EMAIL, Channel.SMS] as const;
+
+export const laneName = (lane: Lane): string => laneNames[lane];
+export const channelName = (channel: Channel): string => channelNames[channel];
+
+export const rawTopic = (lane: Lane): string => `carillon.raw.${laneNames[lane]}`;
+export const fanoutTopic = (lane: Lane): string => `carillon.fanout.${laneNames[lane]}`;
+export const channelTopic = (channel: Channel, lane: Lane): string =>
+  `carillon.${channelNames[channel]}.${laneNames[lane]}`;
+
+export const allTopics: readonly string[] = lanes.flatMap((lane) => [
+  rawTopic(lane),
+  fanoutTopic(lane),
+  ...providerChannels.map((channel) => channelTopic(channel, lane)),
+]);
+
+/** The key of a user's records. */
+export const userKey = (tenant: string, userId: string): string => `${tenant}\u0000${userId}`;

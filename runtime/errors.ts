@@ -1,0 +1,83 @@
+// The one error class, and the closed table of reasons: each has its wire code, whether a retry helps, and one human sentence.
+import { Code } from '@connectrpc/connect';
+
+/** `never`: the same call fails again. `backoff`: try later, after `retryAfterMs` when given. */
+export type RetryClass = 'never' | 'backoff';
+
+interface Reason {
+  code: Code;
+  retry: RetryClass;
+  /** What is said when the thrower adds nothing of its own. */
+  sentence: string;
+}
+
+const never = (code: Code, sentence: string): Reason => ({ code, retry: 'never', sentence });
+const backoff = (code: Code, sentence: string): Reason => ({ code, retry: 'backoff', sentence });
+
+export const reasons = {
+  // ingest
+  INVALID_REQUEST: never(Code.InvalidArgument, 'The request breaks a rule of the schema.'),
+  IDEMPOTENCY_KEY_REUSED: never(Code.AlreadyExists, 'This idempotency key was used for another request.'),
+  NOTIFICATION_NOT_FOUND: never(Code.NotFound, 'There is no notification with this id.'),
+  DELIVERY_NOT_FOUND: never(Code.NotFound, 'This user is not a recipient of this notification.'),
+  USER_NOT_FOUND: never(Code.NotFound, 'There is no user with this id.'),
+  OVERLOADED: backoff(Code.ResourceExhausted, 'More is waiting than the mesh takes in; try again later.'),
+  // edge
+  UNAUTHENTICATED: never(Code.Unauthenticated, 'The call does not say who it is from.'),
+  CURSOR_MALFORMED: never(Code.InvalidArgument, 'The cursor is not one that Carillon gave out.'),
+  CURSOR_AHEAD: never(Code.OutOfRange, 'The cursor points past the newest item; subscribe without a cursor.'),
+  SESSION_UNKNOWN: never(Code.NotFound, 'This edge holds no such session.'),
+  MESSAGE_TOO_LARGE: never(Code.ResourceExhausted, 'The message is larger than this method takes.'),
+  TOO_MANY_STREAMS: backoff(Code.ResourceExhausted, 'Too many streams are open; reconnect after the delay.'),
+  // everywhere
+  STORE_UNAVAILABLE: backoff(Code.Unavailable, 'The database does not answer; nothing was stored.'),
+  SHUTTING_DOWN: backoff(Code.Unavailable, 'This process is shutting down; reconnect.'),
+  UNSUPPORTED: never(Code.Unimplemented, 'This is not something the mesh can do.'),
+  DEADLINE_EXCEEDED: backoff(Code.DeadlineExceeded, 'The deadline of the call has passed.'),
+  INTERNAL: backoff(Code.Internal, 'Something unexpected happened; the log has the cause.'),
+  // set-up
+  CONFIG_INVALID: never(Code.FailedPrecondition, 'The configuration cannot be used.'),
+  MIGRATION_MISMATCH: never(Code.FailedPrecondition, 'A migration that has run was changed afterwards.'),
+  EMBEDDED_POSTGRES_HELD: never(Code.FailedPrecondition, 'Another process holds this data directory.'),
+  EMBEDDED_POSTGRES_UNAVAILABLE: never(Code.Unavailable, 'The embedded PostgreSQL cannot be started.'),
+  LOG_UNAVAILABLE: backoff(Code.Unavailable, 'The event log does not answer.'),
+  CLUSTER_UNAVAILABLE: backoff(Code.Unavailable, 'The cluster store does not answer.'),
+} as const satisfies Record<string, Reason>;
+
+export type ReasonName = keyof typeof reasons;
+
+export interface FieldViolation {
+  /** Path in the request, such as `notification.content.title`. */
+  field: string;
+  description: string;
+}
+
+export class CarillonError extends Error {
+  override readonly name = 'CarillonError';
+  readonly reason: ReasonName;
+  /** Milliseconds after which the same call may work. */
+  readonly retryAfterMs: number | undefined;
+  readonly violations: readonly FieldViolation[];
+
+  constructor(
+    reason: ReasonName,
+    message?: string,
+    options: { cause?: unknown; retryAfterMs?: number; violations?: readonly FieldViolation[] } = {},
+  ) {
+    super(
+      message ?? reasons[reason].sentence,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
+    this.reason = reason;
+    this.retryAfterMs = options.retryAfterMs;
+    this.violations = options.violations ?? [];
+  }
+
+  get code(): Code {
+    return reasons[this.reason].code;
+  }
+
+  get retry(): RetryClass {
+    return reasons[this.reason].retry;
+  }
+}
