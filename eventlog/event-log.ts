@@ -71,6 +71,13 @@ export interface EventLog extends AsyncDisposable {
 export interface Handoff extends AsyncDisposable {
   /** Writes the records inside the caller's transaction; call it last, since it may lock the log's heads. */
   write(tx: Queryable, records: readonly LogRecord[]): Promise<Written>;
+  /** What waits to be published (or, where there is no outbox, to be read), by a sample that is at most 2 s old. */
+  backlog(): Backlog;
+}
+
+export interface Backlog {
+  bytes: number;
+  oldestMs: number;
 }
 
 export interface Written {

@@ -20,13 +20,13 @@ const channelNames: Record<Channel, string> = {
 
 export const providerChannels = [Channel.PUSH, Channel.EMAIL, Channel.SMS] as const;
 
-export const laneName = (lane: Lane): string => laneNames[lane];
-export const channelName = (channel: Channel): string => channelNames[channel];
+export const laneName = (lane: Lane): string => laneNames[lane] ?? 'normal';
+export const channelName = (channel: Channel): string => channelNames[channel] ?? 'unspecified';
 
-export const rawTopic = (lane: Lane): string => `carillon.raw.${laneNames[lane]}`;
-export const fanoutTopic = (lane: Lane): string => `carillon.fanout.${laneNames[lane]}`;
+export const rawTopic = (lane: Lane): string => `carillon.raw.${laneName(lane)}`;
+export const fanoutTopic = (lane: Lane): string => `carillon.fanout.${laneName(lane)}`;
 export const channelTopic = (channel: Channel, lane: Lane): string =>
-  `carillon.${channelNames[channel]}.${laneNames[lane]}`;
+  `carillon.${channelName(channel)}.${laneName(lane)}`;
 
 export const allTopics: readonly string[] = lanes.flatMap((lane) => [
   rawTopic(lane),

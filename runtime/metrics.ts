@@ -1,0 +1,89 @@
+// The numbers that a Prometheus server scrapes, under the names of docs/metrics.md. No user ids in labels.
+
+import type { Counter, Gauge, Histogram } from '@opentelemetry/api';
+import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
+import { AggregationType, MeterProvider } from '@opentelemetry/sdk-metrics';
+
+export type Labels = Readonly<Record<string, string>>;
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
+
+export interface Metrics {
+  acceptedTotal: Counter;
+  acceptDuration: Histogram;
+  outboxOldestAge: Gauge;
+  stageLag: Gauge;
+  deliveriesTotal: Counter;
+  deliveryDuration: Histogram;
+  edgeStreams: Gauge;
+  edgeFrameBytesTotal: Counter;
+  attemptsTotal: Counter;
+  providerDuration: Histogram;
+  breakerState: Gauge;
+  deadLetters: Gauge;
+  ambiguousAttemptsTotal: Counter;
+  retriesTotal: Counter;
+  /** The page that is scraped, in Prometheus' text format. */
+  expose(): Promise<string>;
+}
+
+export function createMetrics(): Metrics {
+  const exporter = new PrometheusExporter({ preventServerStart: true });
+  const provider = new MeterProvider({
+    readers: [exporter],
+    views: [
+      {
+        instrumentName: '*_seconds',
+        aggregation: { type: AggregationType.EXPLICIT_BUCKET_HISTOGRAM, options: { boundaries: SECONDS } },
+      },
+    ],
+  });
+  const meter = provider.getMeter('carillon');
+  const serializer = new PrometheusSerializer();
+  return {
+    acceptedTotal: meter.createCounter('carillon_accepted_total', {
+      description: 'Notifications that were accepted.',
+    }),
+    acceptDuration: meter.createHistogram('carillon_accept_duration_seconds', {
+      description: 'From the call to its answer.',
+    }),
+    outboxOldestAge: meter.createGauge('carillon_outbox_oldest_age_seconds', {
+      description: 'Age of the oldest record that waits for the log.',
+    }),
+    stageLag: meter.createGauge('carillon_stage_lag_seconds', {
+      description: 'Age of the oldest record that a stage has not finished.',
+    }),
+    deliveriesTotal: meter.createCounter('carillon_deliveries_total', {
+      description: 'Deliveries that reached a state.',
+    }),
+    deliveryDuration: meter.createHistogram('carillon_delivery_duration_seconds', {
+      description: 'From acceptance to the ack, or to the provider taking it.',
+    }),
+    edgeStreams: meter.createGauge('carillon_edge_streams', { description: 'Open client streams.' }),
+    edgeFrameBytesTotal: meter.createCounter('carillon_edge_frame_bytes_total', {
+      description: 'Bytes of frames written to clients.',
+    }),
+    attemptsTotal: meter.createCounter('carillon_attempts_total', {
+      description: 'Provider calls by outcome.',
+    }),
+    providerDuration: meter.createHistogram('carillon_provider_duration_seconds', {
+      description: 'Duration of a provider call.',
+    }),
+    breakerState: meter.createGauge('carillon_breaker_state', {
+      description: '0 closed, 1 half open, 2 open.',
+    }),
+    deadLetters: meter.createGauge('carillon_dead_letters', {
+      description: 'Dead letters that were not replayed.',
+    }),
+    ambiguousAttemptsTotal: meter.createCounter('carillon_ambiguous_attempts_total', {
+      description: 'Provider calls whose outcome is not known.',
+    }),
+    retriesTotal: meter.createCounter('carillon_retries_total', {
+      description: 'Provider calls that will be tried again.',
+    }),
+    async expose() {
+      const { resourceMetrics } = await exporter.collect();
+      return serializer.serialize(resourceMetrics);
+    },
+  };
+}
