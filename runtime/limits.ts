@@ -6,6 +6,20 @@ export const limits = {
   databaseConnectMs: 5_000,
   transactionTries: 5,
 
+  // --- embedded PostgreSQL
+  /** Recovery after a kill reads up to max_wal_size of log. */
+  embeddedStartMs: 120_000,
+  /** An old server that goes down (its parent was killed) writes its checkpoint first: 10-55 ms measured, more under load. */
+  embeddedHeldMs: 30_000,
+  embeddedHeldPollMs: 25,
+  /** After this an old server that is left without a parent is asked to end. */
+  embeddedOrphanMs: 2_000,
+  /** Fast shutdown; then an immediate one. */
+  embeddedStopMs: 30_000,
+  /** A postmaster that dies is started again, so many times within the window. */
+  embeddedRestartsCount: 5,
+  embeddedRestartWindowMs: 60_000,
+
   // --- ingest
   ingestMessageBytes: 1_048_576,
   sendBatchCount: 500,
