@@ -12,6 +12,9 @@ export const limits = {
   /** An old server that goes down (its parent was killed) writes its checkpoint first: 10-55 ms measured, more under load. */
   embeddedHeldMs: 30_000,
   embeddedHeldPollMs: 25,
+  embeddedLockRoundsCount: 80,
+  /** A holder that was killed a moment ago is still there for some milliseconds. */
+  embeddedHolderGraceMs: 250,
   /** After this an old server that is left without a parent is asked to end. */
   embeddedOrphanMs: 2_000,
   /** Fast shutdown; then an immediate one. */

@@ -1,8 +1,10 @@
 // One process at a time holds a data directory, and whoever comes second is told who it is.
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemClock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { systemIds } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
 import { identify, isAlive, type ProcessIdentity } from '../runtime/process-identity.ts';
 
 const LOCK_FILE = 'holder.json';
@@ -24,16 +26,38 @@ async function holderOf(
   return { text, identity: undefined };
 }
 
-/** Moves a lock away if it is still the one that was judged stale; a live one that came in between is put back. */
-async function removeStale(path: string, text: string): Promise<void> {
-  const aside = `${path}.${systemIds.uuid()}`;
-  const moved = await rename(path, aside).then(
-    () => true,
-    () => false,
-  );
-  if (!moved) return;
-  if ((await readFile(aside, 'utf8')) !== text) await link(aside, path).catch(() => undefined);
-  await rm(aside, { force: true });
+/** Links the draft to `path`; false when something is there already. */
+async function place(draft: string, path: string): Promise<boolean> {
+  try {
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/**
+ * Puts our lock in the place of a stale one. Two that saw the same stale lock must not both do so, the second of them over
+ * the lock of the first: whoever replaces it holds a second file meanwhile and looks once more.
+ */
+async function replaceStale(path: string, stale: string, draft: string): Promise<boolean> {
+  const turn = `${path}.takeover`;
+  if (!(await place(draft, turn))) {
+    const other = await holderOf(turn);
+    // Killed in the two milliseconds that this takes.
+    if (other && !(other.identity && (await isAlive(other.identity)))) await rm(turn, { force: true });
+    return false;
+  }
+  try {
+    if ((await holderOf(path))?.text !== stale) return false;
+    const second = `${draft}.second`;
+    await link(draft, second);
+    await rename(second, path);
+    return true;
+  } finally {
+    await rm(turn, { force: true });
+  }
 }
 
 /**
@@ -46,31 +70,29 @@ export async function holdDirectory(directory: string): Promise<AsyncDisposable>
   const draft = `${path}.${systemIds.uuid()}`;
   await writeFile(draft, ours, { mode: 0o644 });
   try {
-    // Each round either takes the lock, meets a live holder, or removes one stale lock; five stale ones in a row are no accident.
-    for (let round = 0; round < 5; round++) {
-      const taken = await link(draft, path).then(
-        () => true,
-        (error: NodeJS.ErrnoException) => {
-          if (error.code === 'EEXIST') return false;
-          throw error;
-        },
-      );
-      if (taken) {
+    const began = systemClock.monotonic();
+    // A round takes the lock, meets a live holder, or waits for somebody's takeover of a stale one.
+    for (let round = 0; round < limits.embeddedLockRoundsCount; round++) {
+      const holder = await holderOf(path);
+      if (holder?.identity && (await isAlive(holder.identity))) {
+        // One that was just killed still shows for a moment.
+        if (systemClock.monotonic() - began < limits.embeddedHolderGraceMs) {
+          await systemClock.sleep(limits.embeddedHeldPollMs);
+          continue;
+        }
+        throw new CarillonError(
+          'EMBEDDED_POSTGRES_HELD',
+          `The data directory ${directory} is held by process ${holder.identity.pid}: stop that one first, or choose another data directory.`,
+        );
+      }
+      if (holder ? await replaceStale(path, holder.text, draft) : await place(draft, path)) {
         return {
           async [Symbol.asyncDispose]() {
             if ((await holderOf(path))?.text === ours) await rm(path, { force: true });
           },
         };
       }
-      const holder = await holderOf(path);
-      if (!holder) continue;
-      if (holder.identity && (await isAlive(holder.identity))) {
-        throw new CarillonError(
-          'EMBEDDED_POSTGRES_HELD',
-          `The data directory ${directory} is held by process ${holder.identity.pid}: stop that one first, or choose another data directory.`,
-        );
-      }
-      await removeStale(path, holder.text);
+      await systemClock.sleep(limits.embeddedHeldPollMs);
     }
   } finally {
     await rm(draft, { force: true });
