@@ -34,15 +34,17 @@ const KEPT_LINES = 40;
 
 // `read` ends when the other end of its pipe closes: by stop(), or by the kernel when we die of whatever.
 // The shell ignores the terminal's signals; the program gets TERM and HUP back, for a JVM leaves alone what it finds ignored.
-// $0 is the name of the stop signal. A child that was not waited for keeps its pid, so the kill cannot hit a stranger.
+// $0 is the name of the stop signal. It is sent every second until the program is gone: one that has only just been started
+// has no handlers yet, and a shell starts background programs with INT ignored, so that a single signal was seen to get lost.
 const GUARD = `trap "" INT TERM HUP
 ( trap - TERM HUP; exec "$@" ) </dev/null >&2 &
 p=$!
 echo $p
 exec >/dev/null 2>&1
 read -r _
-kill -$0 $p
-wait $p`;
+( while kill -$0 $p; do sleep 1; done ) & k=$!
+wait $p
+kill -KILL $k`;
 
 function hold(child: ChildProcess, ref: boolean): void {
   const handles = [child, child.stdin, child.stdout, child.stderr] as (ChildProcess | Socket | null)[];

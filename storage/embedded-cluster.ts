@@ -6,6 +6,7 @@ import {
   chown,
   mkdir,
   mkdtemp,
+  readdir,
   readFile,
   readlink,
   realpath,
@@ -46,13 +47,15 @@ export const serverEnvironment = { LC_ALL: 'C', PATH: '/usr/local/bin:/usr/bin:/
 export const ownDirectory = (pgdata: string): string =>
   process.platform === 'linux' ? '/proc/self/cwd' : pgdata;
 
+const DRAFT = 'initdb-';
+
 async function initialise(
   dataDir: string,
   pgdata: string,
   native: Native,
   account: Account | undefined,
 ): Promise<void> {
-  const draft = await mkdtemp(join(dataDir, 'initdb-'));
+  const draft = await mkdtemp(join(dataDir, DRAFT));
   try {
     if (account) await chown(draft, account.uid, account.gid);
     const args = [
@@ -116,6 +119,11 @@ export async function openCluster(dataDir: string): Promise<Cluster> {
   const pgdata = join(await realpath(dataDir), 'pgdata');
   const account = await serverAccount(pgdata);
   const native = await usableNative(account);
+  for (const name of await readdir(dataDir)) {
+    // What a start that was killed half way through has left; its initdb may still be writing, so that a rest may stay.
+    if (name.startsWith(DRAFT))
+      await rm(join(dataDir, name), { recursive: true, force: true }).catch(() => undefined);
+  }
   const fresh = !(await checkVersion(pgdata, native));
   if (fresh) await initialise(dataDir, pgdata, native, account);
   return { pgdata, native, account, fresh };
