@@ -48,6 +48,8 @@ export const limits = {
 
   // --- providers
   providerRetryMs: [60_000, 300_000, 900_000, 3_600_000],
+  /** Longest retry schedule that may be configured. */
+  providerRetriesCount: 16,
 
   // --- event log
   logTries: 5,

@@ -1,0 +1,232 @@
+// Every setting of the mesh: one schema from which validation, the documentation and `config show` are made.
+import { z } from 'zod';
+import { limits } from './limits.ts';
+
+interface SettingMeta {
+  /** What it is, as a sentence; a line of docs/configuration.md. */
+  description: string;
+  /** What the default amounts to, when it cannot be printed as a value. */
+  fallback?: string;
+  example: string;
+  /** What is hidden when it is shown: the password inside a URL. */
+  secret?: 'url';
+  group: string;
+}
+
+declare module 'zod' {
+  interface GlobalMeta extends Partial<SettingMeta> {}
+}
+
+const text = z.string().trim().min(1);
+
+function url(protocols: readonly string[]) {
+  const said = protocols.map((protocol) => `${protocol}//`).join(' or ');
+  return text.refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
+    error: `must be a URL that begins with ${said}`,
+  });
+}
+
+const port = z
+  .union([z.number(), z.string().regex(/^\d+$/).transform(Number)], { error: 'must be a port number' })
+  .pipe(
+    z
+      .int('must be a port number')
+      .max(65_535, 'must be a port from 0 to 65535')
+      .min(0, 'must be a port from 0 to 65535'),
+  );
+
+const hostPort = text.regex(/^(\[[0-9a-fA-F:]+\]|[^\s:[\]/]+):\d{1,5}$/, 'must be host:port');
+
+const list = (value: unknown) =>
+  typeof value === 'string'
+    ? value
+        .split(',')
+        .map((part) => part.trim())
+        .filter(Boolean)
+    : value;
+
+const brokers = z.preprocess(list, z.array(hostPort, { error: 'must be host:port,host:port' }).min(1));
+
+const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds of `250ms`, `5s`, `1m`, `1h`, `7d`; undefined when it is none of these. */
+export function durationMs(written: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(written.trim());
+  return match ? Math.round(Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0)) : undefined;
+}
+
+const duration = text.transform((value, context) => {
+  const ms = durationMs(value);
+  if (ms !== undefined) return ms;
+  context.addIssue({ code: 'custom', message: 'must be durations such as 250ms, 30s, 5m, 1h' });
+  return z.NEVER;
+});
+
+const retrySchedule = z.preprocess(list, z.array(duration).min(1).max(limits.providerRetriesCount));
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
+
+const host = text.refine((value) => LOOPBACK.test(value), {
+  error:
+    'must be a loopback address (127.0.0.1, ::1 or localhost): callers are not authenticated yet, so nothing is served to other machines',
+});
+
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+const stores = 'Stores';
+const addresses = 'Addresses';
+const delivery = 'Delivery';
+const tls = 'TLS';
+const operation = 'Operation';
+
+/** The keys are those of `carillon.config.json`; `environmentName` gives each its name in the environment. */
+export const configSchema = z.strictObject({
+  postgresUrl: url(['postgres:', 'postgresql:']).optional().meta({
+    group: stores,
+    secret: 'url',
+    description: 'PostgreSQL, where everything is kept.',
+    fallback: 'an embedded PostgreSQL in the data directory',
+    example: 'postgres://carillon:secret@db.internal:5432/carillon',
+  }),
+  kafkaBrokers: brokers.optional().meta({
+    group: stores,
+    description: 'Kafka, which carries the event log.',
+    fallback: 'the event log is kept in PostgreSQL',
+    example: 'kafka-1:9092,kafka-2:9092',
+  }),
+  redisUrl: url(['redis:', 'rediss:']).optional().meta({
+    group: stores,
+    secret: 'url',
+    description:
+      'Redis, which tells routers where edges and users are. Needed when edge and router run in different processes.',
+    fallback: 'kept in the memory of the one process',
+    example: 'redis://localhost:6379',
+  }),
+  dataDir: text.default('.carillon').meta({
+    group: stores,
+    description: 'Where the embedded PostgreSQL keeps its data.',
+    example: '/var/lib/carillon',
+  }),
+  host: host.default('127.0.0.1').meta({
+    group: addresses,
+    description: 'The address that every port listens on. Loopback only: callers are not authenticated yet.',
+    example: '::1',
+  }),
+  ingestPort: port.default(7100).meta({
+    group: addresses,
+    description: 'Backends: gRPC, Connect and JSON. 0 picks a free port; so it does for every port.',
+    example: '0',
+  }),
+  edgePort: port.default(7200).meta({
+    group: addresses,
+    description: 'Clients: Connect, gRPC-Web and gRPC.',
+    example: '7200',
+  }),
+  linkPort: port.default(7201).meta({
+    group: addresses,
+    description:
+      'Where an edge waits for the links of routers; used when edge and router run in different processes.',
+    example: '7201',
+  }),
+  edgeAdvertise: hostPort.optional().meta({
+    group: addresses,
+    description: 'The `host:port` under which routers reach the links of this edge.',
+    fallback: 'HOST and LINK_PORT',
+    example: 'edge-1.internal:7201',
+  }),
+  routerPort: port.default(7300).meta({
+    group: addresses,
+    description: 'Where users and edges are: gRPC, Connect and JSON.',
+    example: '7300',
+  }),
+  webhookPort: port.default(7400).meta({
+    group: addresses,
+    description:
+      'Receipts of providers. Opened only when a configured provider calls back; SMTP and the sandbox do not.',
+    example: '7400',
+  }),
+  opsPort: port.default(7000).meta({
+    group: addresses,
+    description: 'HTTP: `/healthz`, `/readyz`, `/metrics`.',
+    example: '7000',
+  }),
+  smtpUrl: url(['smtp:', 'smtps:'])
+    .refine((value) => !URL.canParse(value) || Boolean(new URL(value).searchParams.get('from')), {
+      error: 'must name the sender: …?from=name@example.com',
+    })
+    .optional()
+    .meta({
+      group: delivery,
+      secret: 'url',
+      description: 'A mail server that takes our mail, with the sender in `from`.',
+      fallback: 'mail lands in the sandbox',
+      example: 'smtps://user:secret@mail.example.com:465?from=noreply@example.com',
+    }),
+  providerRetry: retrySchedule.default([...limits.providerRetryMs]).meta({
+    group: delivery,
+    description:
+      'How long to wait before each further try of a provider call that failed for now; afterwards the delivery is DEAD.',
+    fallback: '`1m,5m,15m,1h`',
+    example: '10s,1m,10m',
+  }),
+  tlsCert: text.optional().meta({
+    group: tls,
+    description: 'File with the certificate chain (PEM) of the ingest, edge and router ports.',
+    fallback: 'no TLS',
+    example: '/etc/carillon/tls.crt',
+  }),
+  tlsKey: text.optional().meta({
+    group: tls,
+    description: 'File with the private key (PEM) of the certificate.',
+    fallback: 'no TLS',
+    example: '/etc/carillon/tls.key',
+  }),
+  tlsCa: text.optional().meta({
+    group: tls,
+    description: 'File with the authorities (PEM) that client certificates must come from.',
+    fallback: 'clients need no certificate',
+    example: '/etc/carillon/clients.crt',
+  }),
+  logLevel: z
+    .enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` })
+    .default('info')
+    .meta({
+      group: operation,
+      description: 'Log lines from this level on go to stderr, one JSON object a line.',
+      example: 'debug',
+    }),
+});
+
+export type Config = z.infer<typeof configSchema>;
+export type ConfigKey = keyof Config;
+
+export const configKeys = Object.keys(configSchema.shape) as ConfigKey[];
+
+/** `edgePort` → `CARILLON_EDGE_PORT`. */
+export function environmentName(key: ConfigKey): string {
+  return `CARILLON_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+export interface Setting extends SettingMeta {
+  key: ConfigKey;
+  name: string;
+  /** Undefined when there is none. */
+  default: string | undefined;
+}
+
+/** All settings in the order of the schema. */
+export const settings: readonly Setting[] = configKeys.map((key) => {
+  const field: z.ZodType = configSchema.shape[key];
+  const { description = '', example = '', group = '', fallback, secret } = field.meta() ?? {};
+  const absent = field.safeParse(undefined).data;
+  return {
+    key,
+    name: environmentName(key),
+    description,
+    example,
+    group,
+    fallback,
+    secret,
+    default: absent === undefined || fallback ? undefined : String(absent),
+  };
+});
