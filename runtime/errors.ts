@@ -34,12 +34,14 @@ export const reasons = {
   SHUTTING_DOWN: backoff(Code.Unavailable, 'This process is shutting down; reconnect.'),
   UNSUPPORTED: never(Code.Unimplemented, 'This is not something the mesh can do.'),
   DEADLINE_EXCEEDED: backoff(Code.DeadlineExceeded, 'The deadline of the call has passed.'),
+  UNREACHABLE: backoff(Code.Unavailable, 'The server does not answer.'),
   INTERNAL: backoff(Code.Internal, 'Something unexpected happened; the log has the cause.'),
   // set-up
   CONFIG_INVALID: never(Code.FailedPrecondition, 'The configuration cannot be used.'),
   MIGRATION_MISMATCH: never(Code.FailedPrecondition, 'A migration that has run was changed afterwards.'),
   EMBEDDED_POSTGRES_HELD: never(Code.FailedPrecondition, 'Another process holds this data directory.'),
   EMBEDDED_POSTGRES_UNAVAILABLE: never(Code.Unavailable, 'The embedded PostgreSQL cannot be started.'),
+  STACK_UNAVAILABLE: never(Code.Unavailable, 'A service of the stack cannot be started.'),
   LOG_UNAVAILABLE: backoff(Code.Unavailable, 'The event log does not answer.'),
   CLUSTER_UNAVAILABLE: backoff(Code.Unavailable, 'The cluster store does not answer.'),
 } as const satisfies Record<string, Reason>;

@@ -1,6 +1,15 @@
 // Every bound of the mesh, named with its unit. Nothing grows past what stands here.
 
 export const limits = {
+  // --- traces
+  /** Spans that wait to be sent; about 1 KB each. Further ones are dropped. */
+  traceQueueSpans: 16_384,
+  traceBatchSpans: 1_024,
+  /** How old a span gets before it is sent: what a kill loses. */
+  traceDelayMs: 500,
+  traceExportMs: 10_000,
+  traceFlushMs: 3_000,
+
   // --- PostgreSQL
   databaseConnections: 12,
   databaseConnectMs: 5_000,
@@ -22,6 +31,42 @@ export const limits = {
   /** A postmaster that dies is started again, so many times within the window. */
   embeddedRestartsCount: 5,
   embeddedRestartWindowMs: 60_000,
+
+  // --- the stack of real services (deploy/stack)
+  /** A JVM on a busy machine of two cores; 5 s on a quiet one. */
+  stackStartMs: 120_000,
+  /** A service that ends at once is tried again so long: after a kill, its port or shared memory may still be taken. */
+  stackRetryMs: 5_000,
+  stackStopMs: 30_000,
+  stackProbeMs: 2_000,
+  stackPollMs: 50,
+  /** Fetching programs on a slow line: 43 MB of jars. */
+  stackFetchMs: 900_000,
+  /** How long one command waits while another one works on the same stack. */
+  stackBusyMs: 180_000,
+
+  // --- every port that speaks gRPC
+  portConnectionsCount: 20_000,
+  /** Calls at once on one HTTP/2 connection; without a bound one connection opened 60,000. */
+  connectionStreamsCount: 100,
+  /** Streams that may be reset in a row before the connection is closed (rapid reset); Node waits for 1,000. */
+  streamResetBurstCount: 100,
+  streamResetsPerSecond: 33,
+  /** PING and SETTINGS frames of one connection within a sweep. */
+  controlFramesCount: 200,
+  portSweepMs: 10_000,
+  /** From the connection to its first bytes; a TLS handshake included. */
+  handshakeMs: 10_000,
+  headersMs: 10_000,
+  /** From the head of an HTTP/1.1 request to its last byte. */
+  requestMs: 60_000,
+  connectionIdleMs: 300_000,
+  headerBytes: 16_384,
+  /** Per stream and per connection; Node's 64 KiB would hold a batch of 500 over several round trips. */
+  streamWindowBytes: 262_144,
+  connectionWindowBytes: 1_048_576,
+  errorSentenceChars: 512,
+  errorViolationsCount: 16,
 
   // --- ingest
   ingestMessageBytes: 1_048_576,
@@ -45,6 +90,20 @@ export const limits = {
   heartbeatMs: 25_000,
   /** Bytes waiting in one stream's socket before it is left to catch up from the store. */
   streamBufferBytes: 262_144,
+
+  // --- edge: the wire
+  /** Streams are connections here: the machine's file descriptors end before this does. */
+  edgeConnectionsCount: 200_000,
+  /** From the connection to the last byte of its first request. */
+  edgeFirstRequestMs: 10_000,
+  edgeSweepMs: 1_000,
+  /** A stream that took none of what waits for it for so long is cut: its peer is gone, or resumes by its cursor. */
+  streamStalledMs: 120_000,
+  /** How long a connection whose stream we ended may take to close its side. */
+  streamLingerMs: 5_000,
+  /** Streams flushed before the event loop gets its turn: about 1 ms. A broadcast in one go stalls it for as long as it takes. */
+  flushSliceCount: 100,
+  edgeCloseMs: 10_000,
 
   // --- providers
   providerRetryMs: [60_000, 300_000, 900_000, 3_600_000],

@@ -34,11 +34,11 @@ export interface EmbeddedOptions extends LaunchOptions {
 }
 
 /** Makes sure of the database, and of the password when there is TCP; the first statement also proves that it answers. */
-async function prepare(
+export async function prepareDatabase(
   host: string,
   port: number,
-  password: string | undefined,
-  fresh: boolean,
+  password?: string,
+  fresh = false,
 ): Promise<void> {
   const connect = async (database: string) => {
     const client = new pg.Client({ host, port, database, user: DATABASE, ssl: false });
@@ -153,7 +153,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   const server = await launchWhenFree(cluster, args, options);
   owned.defer(() => server.stop());
   const password = options.tcpPort === undefined ? undefined : await tcpPassword(options.dataDir);
-  await prepare(socket.path, port, password, cluster.fresh).catch((cause) => {
+  await prepareDatabase(socket.path, port, password, cluster.fresh).catch((cause) => {
     throw new CarillonError(
       'EMBEDDED_POSTGRES_UNAVAILABLE',
       `PostgreSQL started and does not answer: ${cause.message}`,
