@@ -1,3 +1,4 @@
+// docs/configuration.md is what the schema says.
 import { expect, test } from 'vitest';
 import { settings } from '../runtime/config.ts';
 import { configurationPage } from './config-page.ts';

@@ -1,3 +1,4 @@
+// What is set is understood or refused in one sentence, and no secret is shown.
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

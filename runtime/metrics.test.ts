@@ -1,3 +1,4 @@
+// Names, kinds and labels of the metrics page are those of docs/metrics.md.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { createMetrics } from './metrics.ts';
