@@ -150,9 +150,7 @@ export interface ShownSetting {
 export function showConfig({ config, origins }: LoadedConfig): ShownSetting[] {
   return settings.map(({ key, name, secret }) => {
     const value = config[key];
-    const plain = Array.isArray(value)
-      ? value.map((each) => (typeof each === 'number' ? `${each}ms` : each)).join(',')
-      : value;
+    const plain = Array.isArray(value) ? value.join(',') : value;
     const shown = plain !== undefined && secret === 'url' ? maskUrl(String(plain)) : plain;
     return { name, value: shown ?? null, origin: origins[key] };
   });

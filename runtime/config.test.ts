@@ -35,7 +35,7 @@ describe('settings', () => {
       routerPort: 7300,
       webhookPort: 7400,
       opsPort: 7000,
-      providerRetry: [60_000, 300_000, 900_000, 3_600_000],
+      providerRetryMs: [60_000, 300_000, 900_000, 3_600_000],
       logLevel: 'info',
     });
     expect(new Set(Object.values(origins))).toEqual(new Set(['default']));
@@ -58,7 +58,7 @@ describe('settings', () => {
     ['CARILLON_EDGE_PORT', '65535', 'edgePort', 65_535],
     ['CARILLON_EDGE_ADVERTISE', 'edge-1.internal:7201', 'edgeAdvertise', 'edge-1.internal:7201'],
     ['CARILLON_SMTP_URL', 'smtp://h:25?from=a@b.c', 'smtpUrl', 'smtp://h:25?from=a@b.c'],
-    ['CARILLON_PROVIDER_RETRY', '250ms,1s,1.5m', 'providerRetry', [250, 1_000, 90_000]],
+    ['CARILLON_PROVIDER_RETRY_MS', '250,1s,1.5m', 'providerRetryMs', [250, 1_000, 90_000]],
     ['CARILLON_LOG_LEVEL', 'debug', 'logLevel', 'debug'],
   ])('%s=%s is understood', (name, value, key, expected) => {
     expect(resolve({ [name]: value }).config).toMatchObject({ [key]: expected });
@@ -76,7 +76,7 @@ describe('settings', () => {
     ['CARILLON_INGEST_PORT', '-1', /must be a port number/],
     ['CARILLON_INGEST_PORT', '71oo', /must be a port number/],
     ['CARILLON_SMTP_URL', 'smtp://h:25', /must name the sender/],
-    ['CARILLON_PROVIDER_RETRY', '1 minute', /must be durations/],
+    ['CARILLON_PROVIDER_RETRY_MS', '1 minute', /must be milliseconds/],
     ['CARILLON_LOG_LEVEL', 'loud', /must be one of trace/],
     ['CARILLON_TLS_CERT', '/tmp/crt', /CARILLON_TLS_KEY is missing/],
   ])('%s=%s is refused in one sentence', (name, value, said) => {
@@ -107,10 +107,12 @@ describe('settings', () => {
   });
 
   test('a file may hold numbers and lists', () => {
-    expect(resolve({}, { edgePort: 9, kafkaBrokers: ['a:1'], providerRetry: ['1s'] }).config).toMatchObject({
+    expect(
+      resolve({}, { edgePort: 9, kafkaBrokers: ['a:1'], providerRetryMs: ['1s', 5_000] }).config,
+    ).toMatchObject({
       edgePort: 9,
       kafkaBrokers: ['a:1'],
-      providerRetry: [1_000],
+      providerRetryMs: [1_000, 5_000],
     });
   });
 });
@@ -194,8 +196,8 @@ describe('what is shown', () => {
       value: 'postgres://u:***@h/d',
       origin: 'environment',
     });
-    expect(shown.find(({ name }) => name === 'CARILLON_PROVIDER_RETRY')?.value).toBe(
-      '60000ms,300000ms,900000ms,3600000ms',
+    expect(shown.find(({ name }) => name === 'CARILLON_PROVIDER_RETRY_MS')?.value).toBe(
+      '60000,300000,900000,3600000',
     );
     expect(shown).toHaveLength(settings.length);
   });

@@ -55,14 +55,17 @@ export function durationMs(written: string): number | undefined {
   return match ? Math.round(Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0)) : undefined;
 }
 
-const duration = text.transform((value, context) => {
-  const ms = durationMs(value);
-  if (ms !== undefined) return ms;
-  context.addIssue({ code: 'custom', message: 'must be durations such as 250ms, 30s, 5m, 1h' });
+const milliseconds = z.union([z.number(), text]).transform((value, context) => {
+  const ms = typeof value === 'number' ? value : /^\d+$/.test(value) ? Number(value) : durationMs(value);
+  if (ms !== undefined && Number.isSafeInteger(ms) && ms >= 0) return ms;
+  context.addIssue({
+    code: 'custom',
+    message: 'must be milliseconds, or durations such as 250ms, 30s, 5m, 1h',
+  });
   return z.NEVER;
 });
 
-const retrySchedule = z.preprocess(list, z.array(duration).min(1).max(limits.providerRetriesCount));
+const retrySchedule = z.preprocess(list, z.array(milliseconds).min(1).max(limits.providerRetriesCount));
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
@@ -162,12 +165,12 @@ export const configSchema = z.strictObject({
       fallback: 'mail lands in the sandbox',
       example: 'smtps://user:secret@mail.example.com:465?from=noreply@example.com',
     }),
-  providerRetry: retrySchedule.default([...limits.providerRetryMs]).meta({
+  providerRetryMs: retrySchedule.default([...limits.providerRetryMs]).meta({
     group: delivery,
     description:
-      'How long to wait before each further try of a provider call that failed for now; afterwards the delivery is DEAD.',
-    fallback: '`1m,5m,15m,1h`',
-    example: '10s,1m,10m',
+      'How long to wait before each further try of a provider call that failed for now, in milliseconds or with a unit; after the last one the delivery is DEAD.',
+    fallback: '`60000,300000,900000,3600000`',
+    example: '10s,1m,10m,1h',
   }),
   tlsCert: text.optional().meta({
     group: tls,
