@@ -39,7 +39,8 @@ create table notifications (
 ) partition by range (id);
 create index notifications_due on notifications (due_at) where due_at is not null;
 
--- Records on their way to the event log. Written leased to the process that publishes them.
+-- Records on their way to the event log. Written leased to the process that publishes them. `id` rises with the
+-- order in which a process wrote them.
 create table outbox (
   id uuid primary key,
   topic text not null,
@@ -49,7 +50,7 @@ create table outbox (
   created_at timestamptz not null default now(),
   lease_owner text not null,
   lease_until timestamptz not null
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 create index outbox_lease on outbox (lease_until);
 
 -- One row per recipient for the step that is current; several only when `channels` asks for all at once.
@@ -126,8 +127,11 @@ create table inbox_items (
   read_at timestamptz,
   archived_at timestamptz,
   created_at timestamptz not null,
-  primary key (tenant, user_id, seq, notification_id)
+  -- By `first_seq`: a device that is behind is given the item there, however often it moved since; so none is given twice.
+  primary key (tenant, user_id, first_seq, notification_id)
 ) partition by range (notification_id);
+-- What was marked; an item that never was costs nothing here.
+create index inbox_items_moved on inbox_items (tenant, user_id, seq) where seq > first_seq;
 
 create table users (
   tenant text collate "C" not null,
