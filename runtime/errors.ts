@@ -34,6 +34,7 @@ export const reasons = {
   SHUTTING_DOWN: backoff(Code.Unavailable, 'This process is shutting down; reconnect.'),
   UNSUPPORTED: never(Code.Unimplemented, 'This is not something the mesh can do.'),
   DEADLINE_EXCEEDED: backoff(Code.DeadlineExceeded, 'The deadline of the call has passed.'),
+  SERVICE_UNKNOWN: never(Code.NotFound, 'This port serves no such service.'),
   UNREACHABLE: backoff(Code.Unavailable, 'The server does not answer.'),
   INTERNAL: backoff(Code.Internal, 'Something unexpected happened; the log has the cause.'),
   // set-up

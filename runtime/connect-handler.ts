@@ -1,0 +1,157 @@
+// Serves mounts over Connect, gRPC-Web and JSON to whoever speaks HTTP/1.1 or 2; every error carries a reason.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { JsonValue } from '@bufbuild/protobuf';
+import {
+  Code,
+  ConnectError,
+  cors,
+  createConnectRouter,
+  type Interceptor,
+  type ServiceImpl,
+} from '@connectrpc/connect';
+import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
+import { errorFromJson, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from '@connectrpc/connect-node';
+import { limits } from './limits.ts';
+import type { Log } from './log.ts';
+import type { Mount } from './mount.ts';
+import { toConnectError } from './wire-errors.ts';
+
+type Request = IncomingMessage | Http2ServerRequest;
+type Response = ServerResponse | Http2ServerResponse;
+export type RequestHandler = (request: Request, response: Response) => void;
+
+export interface ConnectHandlerOptions {
+  mounts: readonly Mount[];
+  /** Bytes of one message, unpacked. */
+  maxMessageBytes: number;
+  /** Refuses JSON with fields that the schema does not know, as a mistyped name in a curl call would be. */
+  strictJson?: boolean;
+  /** Lets pages of any origin call. */
+  crossOrigin?: boolean;
+  /** Aborts when the port closes. */
+  shutdown?: AbortSignal;
+  /** Gets what is no method of the mounts; 404 when absent. */
+  fallback?: RequestHandler;
+  log: Log;
+}
+
+/** Ends with `signal`, whatever the handler does: a caller's deadline holds. */
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+async function* explained<T>(messages: AsyncIterable<T>, log: Log): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw toConnectError(error, log);
+  }
+}
+
+function errorInterceptor(log: Log): Interceptor {
+  return (next) => async (request) => {
+    try {
+      const response = await (request.stream ? next(request) : untilAborted(next(request), request.signal));
+      return response.stream ? { ...response, message: explained(response.message, log) } : response;
+    } catch (error) {
+      throw toConnectError(error, log);
+    }
+  };
+}
+
+/** Connect answers by itself what it cannot parse or take, before any interceptor; the answer gets its reason here. */
+async function withReason(response: UniversalServerResponse): Promise<UniversalServerResponse> {
+  const { status, body, header } = response;
+  if (status < 400 || !body || header?.get('content-type') !== 'application/json') return response;
+  const parts: Uint8Array[] = [];
+  for await (const part of body) parts.push(part);
+  let bytes: Uint8Array = Buffer.concat(parts);
+  if (!header.has('content-encoding')) {
+    const error = errorFromJson(
+      JSON.parse(Buffer.from(bytes).toString()) as JsonValue,
+      undefined,
+      new ConnectError('', Code.Unknown),
+    );
+    if (error.details.length === 0) {
+      bytes = errorToJsonBytes(toConnectError(error), undefined);
+      header.set('content-length', String(bytes.byteLength));
+    }
+  }
+  return {
+    ...response,
+    body: (async function* () {
+      yield bytes;
+    })(),
+  };
+}
+
+function allowOrigin(request: Request, response: Response): boolean {
+  response.setHeader('access-control-allow-origin', '*');
+  response.setHeader('access-control-expose-headers', cors.exposedHeaders.join(', '));
+  if (request.method !== 'OPTIONS') return false;
+  response.setHeader('access-control-allow-methods', cors.allowedMethods.join(', '));
+  const extra = ['authorization', 'traceparent', 'x-carillon-user'];
+  response.setHeader('access-control-allow-headers', [...cors.allowedHeaders, ...extra].join(', '));
+  response.setHeader('access-control-max-age', '7200');
+  answerPlainly(response, 204);
+  return true;
+}
+
+function answerPlainly(response: Response, status: number): void {
+  // Both kinds have these two; only the overloads of writeHead differ.
+  (response as ServerResponse).writeHead(status);
+  response.end();
+}
+const notFound: RequestHandler = (_request, response) => answerPlainly(response, 404);
+const badRequest: RequestHandler = (_request, response) => answerPlainly(response, 400);
+
+/** A handler for `http.createServer` and `http2.createServer` alike. */
+export function connectHandler(options: ConnectHandlerOptions): RequestHandler {
+  const { mounts, maxMessageBytes, strictJson = false, crossOrigin = false, shutdown, log } = options;
+  const { fallback = notFound } = options;
+  const router = createConnectRouter({
+    readMaxBytes: maxMessageBytes,
+    acceptCompression: [compressionGzip],
+    binaryOptions: { readUnknownFields: false },
+    jsonOptions: { ignoreUnknownFields: !strictJson },
+    interceptors: [errorInterceptor(log)],
+    ...(shutdown && { shutdownSignal: shutdown }),
+  });
+  for (const { desc, handlers } of mounts)
+    router.service(desc, handlers as unknown as Partial<ServiceImpl<typeof desc>>);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return (request, response) => {
+    const path = request.url?.split('?', 1)[0] ?? '';
+    if (crossOrigin && allowOrigin(request, response)) return;
+    const handler = handlers.get(path);
+    if (!handler) return fallback(request, response);
+    if ((request.url?.length ?? 0) > limits.headerBytes) return badRequest(request, response);
+    let universal: ReturnType<typeof universalRequestFromNodeRequest>;
+    try {
+      universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
+    } catch {
+      // A `host` that is none: thrown here, it would end the process.
+      return badRequest(request, response);
+    }
+    handler(universal)
+      .then(withReason)
+      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .catch((error: unknown) => {
+        if (!response.destroyed) response.destroy();
+        const { code } = ConnectError.from(error);
+        if (code !== Code.Aborted && code !== Code.Canceled)
+          log.warn({ err: error }, 'an answer could not be written');
+      });
+  };
+}

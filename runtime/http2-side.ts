@@ -1,0 +1,129 @@
+// The HTTP/2 half of a port: one server whose streams go to grpc-js or to Connect by content type, with bounds on each connection.
+import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import grpc from '@grpc/grpc-js';
+import type { Clock } from './clock.ts';
+import type { RequestHandler } from './connect-handler.ts';
+import { addGrpcMount, reasonInterceptor } from './grpc-mount.ts';
+import { limits } from './limits.ts';
+import type { Log } from './log.ts';
+import type { Mount } from './mount.ts';
+
+export interface Http2SideOptions {
+  mounts: readonly Mount[];
+  maxMessageBytes: number;
+  /** Serves what is not gRPC. */
+  handler: RequestHandler;
+  shutdown: AbortSignal;
+  log: Log;
+  clock: Clock;
+}
+
+export interface Http2Side {
+  take(socket: Socket): void;
+  /** Tells every connection to go away once its calls are done. */
+  drain(): void;
+  /** After all connections are gone. */
+  end(): void;
+}
+
+const { NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
+
+/** `application/grpc`, `application/grpc+proto` …, but not `application/grpc-web`. */
+const isGrpc = (type: string | undefined): boolean =>
+  type?.startsWith('application/grpc') === true &&
+  (type.length === 16 || type[16] === '+' || type[16] === ';');
+
+/**
+ * grpc-js's own HTTP/2 server, which takes streams and sessions from ours: its connection injector is the public way,
+ * but it has no place for the bounds below. One listener each is what this was built against.
+ */
+function grpcSide({ mounts, maxMessageBytes, shutdown, log }: Http2SideOptions): http2.Http2Server {
+  const server = new grpc.Server({
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.enable_channelz': 0,
+    interceptors: [reasonInterceptor],
+  });
+  for (const each of mounts) addGrpcMount(server, each, { shutdown, log });
+  server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+  const { http2Servers } = server as unknown as { http2Servers?: Map<http2.Http2Server, unknown> };
+  const inner = [...(http2Servers?.keys() ?? [])][0];
+  if (inner?.listenerCount('stream') !== 1 || inner.listenerCount('session') !== 1)
+    throw new Error('grpc-js is built differently than one-port knows: its HTTP/2 server was not found');
+  return inner;
+}
+
+interface Connection {
+  openStreams: number;
+  idleSinceMs: number;
+  controlFrames: number;
+}
+
+export function openHttp2Side(options: Http2SideOptions): Http2Side {
+  const { handler, clock } = options;
+  const inner = grpcSide(options);
+  const other = http2.createServer(handler);
+  const connections = new Map<ServerHttp2Session, Connection>();
+  const outer = http2.createServer({
+    settings: {
+      maxConcurrentStreams: limits.connectionStreamsCount,
+      initialWindowSize: limits.streamWindowBytes,
+      maxHeaderListSize: limits.headerBytes,
+    },
+    streamResetBurst: limits.streamResetBurstCount,
+    streamResetRate: limits.streamResetsPerSecond,
+    maxSessionInvalidFrames: limits.streamResetBurstCount,
+  });
+  outer.on('sessionError', () => {});
+
+  outer.on('session', (session) => {
+    const connection: Connection = { openStreams: 0, idleSinceMs: clock.monotonic(), controlFrames: 0 };
+    connections.set(session, connection);
+    session.setLocalWindowSize(limits.connectionWindowBytes);
+    const control = () => {
+      if (++connection.controlFrames > limits.controlFramesCount)
+        session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
+    };
+    session.on('ping', control);
+    session.on('remoteSettings', control);
+    session.on('error', () => {});
+    session.once('close', () => connections.delete(session));
+    inner.emit('session', session);
+  });
+
+  outer.on(
+    'stream',
+    (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, raw: string[]) => {
+      const connection = stream.session && connections.get(stream.session as ServerHttp2Session);
+      if (connection) {
+        connection.openStreams++;
+        stream.once('close', () => {
+          connection.openStreams--;
+          connection.idleSinceMs = clock.monotonic();
+        });
+      }
+      if (isGrpc(headers['content-type'])) inner.emit('stream', stream, headers);
+      else {
+        stream.on('error', () => {});
+        other.emit('stream', stream, headers, flags, raw);
+      }
+    },
+  );
+
+  const sweep = clock.every(limits.portSweepMs, () => {
+    const idleBeforeMs = clock.monotonic() - limits.connectionIdleMs;
+    for (const [session, connection] of connections) {
+      connection.controlFrames = 0;
+      if (connection.openStreams === 0 && connection.idleSinceMs < idleBeforeMs) session.close();
+    }
+  });
+  sweep.unref();
+
+  return {
+    take: (socket) => outer.emit('connection', socket),
+    drain() {
+      for (const session of connections.keys()) session.close();
+    },
+    end: () => sweep[Symbol.dispose](),
+  };
+}
