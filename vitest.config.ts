@@ -26,6 +26,8 @@ export default defineConfig({
         test: {
           ...bounds,
           name: 'stack',
+          // Meshes on one Kafka read the same topics: never two at a time.
+          fileParallelism: false,
           include: ['**/*.stack.test.ts'],
           globalSetup: ['./test/support/postgres.setup.ts', './test/support/stack.setup.ts'],
         },

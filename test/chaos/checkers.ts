@@ -3,7 +3,7 @@ import { createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import pLimit from 'p-limit';
 import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
-import { DeliveryState } from '../../gen/carillon/v1/notification_pb.ts';
+import { DeliveryState, DeliveryStateSchema } from '../../gen/carillon/v1/notification_pb.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Accepted, History } from './history.ts';
 
@@ -13,7 +13,7 @@ export interface Verdict {
   said: string;
 }
 
-const DONE = new Set([DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.OPENED]);
+const DONE = new Set<DeliveryState>([DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.OPENED]);
 
 /** Whether everything that was accepted has arrived; asked again and again until it has, or time is up. */
 export function missing(history: History): Accepted[] {
@@ -122,7 +122,7 @@ async function audited(history: History, ingest: string): Promise<Verdict> {
         const bad = status?.deliveries.filter(({ state }) => !DONE.has(state)) ?? [];
         if (bad.length > 0 || status?.deliveries.length === 0) {
           open.push(
-            `${key} (${notificationId}): ${bad.map(({ state, reason }) => `${DeliveryState[state]} ${reason}`).join() || 'no delivery'}`,
+            `${key} (${notificationId}): ${bad.map(({ state, reason }) => `${DeliveryStateSchema.value[state]?.localName} ${reason}`).join() || 'no delivery'}`,
           );
         }
       }),

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startStack } from '../../deploy/stack/stack.ts';
-import { freePorts, RoleProcess } from './processes.ts';
+import { freePorts, RoleProcess } from '../support/processes.ts';
 
 export type Mode = 'embedded' | 'cluster';
 

@@ -31,6 +31,7 @@ export class RoleProcess {
   readonly #env: NodeJS.ProcessEnv;
   readonly #logFile: string;
   #child: ChildProcess | undefined;
+  #addresses: Record<string, string> = {};
   kills = 0;
 
   constructor(name: string, args: readonly string[], env: NodeJS.ProcessEnv, logFile: string) {
@@ -42,6 +43,11 @@ export class RoleProcess {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** What the first line said: `{"ingest": "http://…", …}`. */
+  get addresses(): Record<string, string> {
+    return this.#addresses;
   }
 
   /** Resolves once the process has printed its addresses; rejects when it ends before, or takes too long. */
@@ -64,7 +70,11 @@ export class RoleProcess {
       let text = '';
       child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
-        if (text.includes('\n')) finish(resolve);
+        const end = text.indexOf('\n');
+        if (end < 0) return;
+        child.stdout?.removeAllListeners('data');
+        this.#addresses = JSON.parse(text.slice(0, end)).addresses;
+        finish(resolve);
       });
       child.once('error', (error) => finish(() => reject(error)));
       child.once('exit', (code, signal) =>

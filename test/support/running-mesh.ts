@@ -1,0 +1,48 @@
+// A whole mesh in one process of its own, as `carillon up` starts it, on free ports and data that go with it.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RoleProcess } from './processes.ts';
+
+export interface RunningMesh extends AsyncDisposable {
+  readonly process: RoleProcess;
+  readonly ingest: string;
+  readonly edge: string;
+  readonly ops: string;
+  readonly logFile: string;
+}
+
+const FREE_PORTS = {
+  CARILLON_INGEST_PORT: '0',
+  CARILLON_EDGE_PORT: '0',
+  CARILLON_ROUTER_PORT: '0',
+  CARILLON_WEBHOOK_PORT: '0',
+  CARILLON_OPS_PORT: '0',
+  CARILLON_LINK_PORT: '0',
+  CARILLON_LOG_LEVEL: 'warn',
+};
+
+/** `env`: more `CARILLON_*` and `OTEL_*` settings. */
+export async function startRunningMesh(env: NodeJS.ProcessEnv = {}): Promise<RunningMesh> {
+  const directory = await mkdtemp(join(tmpdir(), 'carillon-mesh-'));
+  const logFile = join(directory, 'up.log');
+  const process = new RoleProcess(
+    'up',
+    ['up', '--data', join(directory, 'data')],
+    { ...FREE_PORTS, ...env },
+    logFile,
+  );
+  await process.start();
+  const { ingest, edge, ops } = process.addresses;
+  return {
+    process,
+    ingest: ingest ?? '',
+    edge: edge ?? '',
+    ops: ops ?? '',
+    logFile,
+    async [Symbol.asyncDispose]() {
+      await process.end('SIGTERM');
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
