@@ -126,19 +126,24 @@ function unavailable(service: Service, what: string, place: Place, cause: unknow
   });
 }
 
-/** Ends the process in good order, after a while by force; resolves when it is gone. Nothing when it is another process now. */
-export async function end(service: Service, identity: ProcessIdentity): Promise<void> {
+async function gone(identity: ProcessIdentity, withinMs: number): Promise<boolean> {
   const began = systemClock.monotonic();
-  await signalProcess(identity, `SIG${service.stopSignal}`);
-  for (let forced = false; await isAlive(identity); await systemClock.sleep(limits.stackPollMs)) {
-    if (forced || systemClock.monotonic() - began < limits.stackStopMs) continue;
-    await signalProcess(identity, 'SIGKILL');
-    forced = true;
+  while (await isAlive(identity)) {
+    if (systemClock.monotonic() - began > withinMs) return false;
+    await systemClock.sleep(limits.stackPollMs);
   }
+  return true;
 }
 
-/** kill -9, and wait until the process is gone. */
+/** Ends the process in good order, after a while by force; resolves when it is gone. Nothing when it is another process now. */
+export async function end(service: Service, identity: ProcessIdentity): Promise<void> {
+  await signalProcess(identity, `SIG${service.stopSignal}`);
+  if (!(await gone(identity, limits.stackStopMs))) await kill(identity);
+}
+
+/** kill -9; resolves when the process is gone. */
 export async function kill(identity: ProcessIdentity): Promise<void> {
   await signalProcess(identity, 'SIGKILL');
-  while (await isAlive(identity)) await systemClock.sleep(limits.stackPollMs);
+  if (await gone(identity, limits.stackStopMs)) return;
+  throw new CarillonError('STACK_UNAVAILABLE', `Process ${identity.pid} does not end, not even on kill -9.`);
 }

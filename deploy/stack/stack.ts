@@ -2,6 +2,7 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { CarillonError } from '../../runtime/errors.ts';
 import { isAlive, type ProcessIdentity } from '../../runtime/process-identity.ts';
 import { kafka } from './kafka.ts';
 import { freePorts } from './ports.ts';
@@ -126,6 +127,14 @@ async function addresses(directory: string, state: StackState): Promise<StackAdd
 export async function stackUp(directory: string, options: StackOptions): Promise<StackAddresses> {
   await using _held = await holdStack(directory);
   const state = (await readState(directory)) ?? (await newState(options.ports));
+  for (const name of serviceNames) {
+    const wanted = options.ports?.[name] ?? state[name].port;
+    if (wanted === state[name].port) continue;
+    throw new CarillonError(
+      'STACK_UNAVAILABLE',
+      `The stack in ${directory} has ${name} on port ${state[name].port}, not ${wanted}: take it down first.`,
+    );
+  }
   await writeState(directory, state);
   await startServices(directory, state, serviceNames, options);
   return await addresses(directory, state);
