@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CarillonError } from '../../runtime/errors.ts';
@@ -78,6 +79,9 @@ async function fetchJars(version: string, directory: string): Promise<void> {
     '-DincludeScope=runtime',
     `-DoutputDirectory=${directory}`,
   ];
+  // Java takes the home directory from the password file; where HOME says another one (a container's user), ours holds.
+  if (userInfo().homedir !== homedir())
+    args.push(`-Dmaven.repo.local=${join(homedir(), '.m2', 'repository')}`);
   await run(mvn, args, { cwd: work, timeout: limits.stackFetchMs, maxBuffer: 1 << 24 }).catch((cause) => {
     const said = String(cause.stdout || cause.stderr || cause.message);
     const line = said.split('\n').find((text) => text.includes('ERROR')) ?? said.split('\n')[0];

@@ -92,10 +92,13 @@ async function startServices(
       options.log?.(`${name}: up on port ${state[name].port}`);
     }),
   );
-  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-  if (!failed) return;
+  const causes = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  if (causes.length === 0) return;
   await stopServices(directory, state, started);
-  throw failed.reason;
+  if (causes.length === 1) throw causes[0];
+  // All that is missing at once, not one thing after each attempt.
+  const said = causes.map((cause) => (cause instanceof Error ? cause.message : String(cause)));
+  throw new CarillonError('STACK_UNAVAILABLE', said.join(' '), { cause: new AggregateError(causes) });
 }
 
 async function stopServices(
