@@ -44,8 +44,7 @@ export const serverEnvironment = { LC_ALL: 'C', PATH: '/usr/local/bin:/usr/bin:/
  * How the server names its own directory. It is started inside it, and on Linux this link leads there without a look at the
  * directories above, which another account may not enter (a project below /root) and whose names may be too long.
  */
-export const ownDirectory = (pgdata: string): string =>
-  process.platform === 'linux' ? '/proc/self/cwd' : pgdata;
+const ownDirectory = (pgdata: string): string => (process.platform === 'linux' ? '/proc/self/cwd' : pgdata);
 
 const DRAFT = 'initdb-';
 

@@ -48,7 +48,7 @@ export async function installedNative(
 }
 
 /** Whether the account may walk down to `path`: every directory above lets it through, `path` itself can be read. */
-export async function reachable(path: string, account: Account): Promise<boolean> {
+async function reachable(path: string, account: Account): Promise<boolean> {
   for (let at = resolve(path), need = 5; ; at = dirname(at), need = 1) {
     const entry = await stat(at).catch(() => undefined);
     if (!entry) return false;

@@ -132,9 +132,9 @@ export const kafka: Service = {
   },
 
   async probe(place) {
-    const socket = connect({ port: place.port, host: '127.0.0.1' });
+    const socket = connect({ port: place.port, host: '127.0.0.1', timeout: limits.stackProbeMs });
     try {
-      socket.setTimeout(limits.stackProbeMs, () => socket.destroy(new Error('no answer')));
+      socket.on('timeout', () => socket.destroy(new Error('no answer')));
       await once(socket, 'connect');
       socket.write(METADATA_REQUEST);
       let answer = Buffer.alloc(0);

@@ -32,9 +32,9 @@ export const redis: Service = {
   },
 
   async probe(place) {
-    const socket = connect({ port: place.port, host: '127.0.0.1' });
+    const socket = connect({ port: place.port, host: '127.0.0.1', timeout: limits.stackProbeMs });
     try {
-      socket.setTimeout(limits.stackProbeMs, () => socket.destroy(new Error('no answer')));
+      socket.on('timeout', () => socket.destroy(new Error('no answer')));
       await once(socket, 'connect');
       socket.write('PING\r\n');
       const [answer] = await once(socket, 'data');

@@ -43,7 +43,7 @@ export interface Service {
 /** `detached` lives on when we end; `guarded` ends with us, even on kill -9. */
 export type Lifetime = 'detached' | 'guarded';
 
-export const logFile = (place: Place): string => `${place.directory}.log`;
+const logFile = (place: Place): string => `${place.directory}.log`;
 
 async function spawnProgram(
   service: Service,
