@@ -32,7 +32,7 @@ export interface StackOptions {
 }
 
 /** One service of a running stack; port and data stay the same over all of it. Each call may come at any time, twice too. */
-export interface ServiceControl {
+interface ServiceControl {
   stop(): Promise<void>;
   start(): Promise<void>;
   /** kill -9 */

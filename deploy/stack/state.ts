@@ -9,7 +9,7 @@ import type { ProcessIdentity } from '../../runtime/process-identity.ts';
 import { holdDirectory } from '../../storage/embedded-lock.ts';
 import { type Place, type ServiceName, serviceNames } from './service.ts';
 
-export interface ServiceState {
+interface ServiceState {
   port: number;
   innerPort: number;
   /** Absent while it is stopped. */
