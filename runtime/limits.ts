@@ -73,6 +73,20 @@ export const limits = {
   sendBatchCount: 500,
   audienceUsersCount: 10_000,
   idempotencyKeptMs: 7 * 86_400_000,
+  /** Keys deleted by one statement. */
+  idempotencyTrimRows: 5_000,
+  idempotencyTrimMs: 60_000,
+  /** What waits for the next commits. */
+  acceptQueueCount: 10_000,
+  acceptQueueBytes: 67_108_864,
+  acceptBatchCount: 500,
+  acceptBatchBytes: 8_388_608,
+  acceptCommitsInFlight: 3,
+  /** In the queue at most, when the caller sets no deadline. */
+  acceptWaitMs: 30_000,
+  overloadedRetryMs: 1_000,
+  /** An accepted notification that nobody expanded is looked at again after this. */
+  reconcileAfterMs: 60_000,
   defaultTtlMs: 7 * 86_400_000,
 
   // --- router
@@ -86,6 +100,8 @@ export const limits = {
   lingerMs: 5_000,
   /** An open row that waits for a record or a page is looked at after this, in case the log lost it. */
   reconcileMs: 45_000,
+  /** A notification that the log does not bring back is put on it again less and less often, but at least so often. */
+  reconcileMaxMs: 600_000,
   /** Recipients that one batch of the log expands by itself; what is more goes by way of fan-out pages. */
   batchUsersCount: 2_000,
   /** Dispatches of a lane that may be without answer before expansion waits for them. */
@@ -123,6 +139,52 @@ export const limits = {
   heartbeatMs: 25_000,
   /** Bytes waiting in one stream's socket before it is left to catch up from the store. */
   streamBufferBytes: 262_144,
+  /** Streams of one process; it has 20,000 file descriptors. */
+  edgeStreamsCount: 18_000,
+  streamsPerUserCount: 32,
+  /** Token bucket of new streams; one costs the loop about 0.1 ms and the database a share of a batched query. */
+  streamOpensPerSecond: 5_000,
+  streamOpensBurstCount: 10_000,
+  /** How long a refused client is told to stay away, at least and at most. */
+  admissionRetryMs: [1_000, 5_000],
+  /** A stream is told to reconnect after half of this to all of it. */
+  streamAgeMs: 14_400_000,
+  /** Rows of one page of a replay, and of one query for many streams. */
+  replayPageRows: 200,
+  replayQueryRows: 8_192,
+  replayQueryStreamsCount: 256,
+  /** Queries at once. */
+  replayQueriesCount: 3,
+  /** After the database did not answer. */
+  replayRetryMs: 1_000,
+  /** Contents of notifications read by one query. */
+  contentReadCount: 1_000,
+  contentReadBytes: 8_388_608,
+  itemCacheBytes: 33_554_432,
+  /** Turns of the heartbeat wheel per heartbeat. */
+  heartbeatSlotsCount: 50,
+  /** Targets written before the loop is given back. */
+  deliverSliceCount: 512,
+  /** Users whose change waits for a link that does not take more; past it the heartbeat tells the edges. */
+  linkChangedCount: 10_000,
+  /** Batches of one link being written at once. */
+  linkBatchesCount: 16,
+  /** Acks that become one statement, how long they are gathered, and how many may wait. */
+  ackBatchCount: 500,
+  ackGatherMs: 2,
+  ackBatchesCount: 2,
+  ackWaitingCount: 20_000,
+  /** Positions that one ack may cover, and that one statement looks at for one ack. */
+  ackSpanCount: 100_000,
+  ackSliceCount: 1_000,
+  inboxPageCount: 200,
+  inboxPageBytes: 1_048_576,
+  markItemsCount: 1_000,
+  devicesPerUserCount: 50,
+  /** GoAways are spread over this time, and so are the reconnects they ask for. */
+  drainSpreadMs: 5_000,
+  /** After its GoAway a stream may still acknowledge what it has. */
+  drainAckMs: 3_000,
 
   // --- edge: the wire
   /** Streams are connections here: the machine's file descriptors end before this does. */
@@ -137,6 +199,8 @@ export const limits = {
   /** Streams flushed before the event loop gets its turn: about 1 ms. A broadcast in one go stalls it for as long as it takes. */
   flushSliceCount: 100,
   edgeCloseMs: 10_000,
+  /** What a client is told when its edge goes without having said GoAway. */
+  shutdownRetryMs: 1_000,
 
   // --- providers
   providerRetryMs: [60_000, 300_000, 900_000, 3_600_000],
@@ -175,6 +239,17 @@ export const limits = {
   sandboxKeptCount: 10_000,
   /** Longest retry schedule that may be configured. */
   providerRetriesCount: 16,
+
+  // --- CLI
+  cliMessageBytes: 16_777_216,
+  cliConnectMs: 10_000,
+  /** Deliveries or dead letters that one command prints. */
+  cliDeliveriesCount: 100_000,
+  cliAckTries: 5,
+  /** Items of one Ack: as many traceparents as it takes. */
+  cliAckItems: 100,
+  reconnectMinMs: 250,
+  reconnectMaxMs: 15_000,
 
   // --- event log
   logTries: 5,

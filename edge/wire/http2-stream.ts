@@ -1,0 +1,118 @@
+// A stream on HTTP/2: one DATA write per loop turn, trailers for gRPC, and the reset code that tells why a client left.
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { CarillonError } from '../../runtime/errors.ts';
+import { corsHeaders } from './cors.ts';
+import { type Protocol, streamEnd } from './protocol.ts';
+import { type StreamOwner, WireStream } from './wire-stream.ts';
+
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants;
+
+const owner: unique symbol = Symbol('stream');
+type OwnedStream = ServerHttp2Stream & { [owner]?: Http2Stream };
+
+function onClose(this: OwnedStream): void {
+  this[owner]?.transportClosed();
+  this[owner] = undefined;
+}
+function onDrain(this: OwnedStream): void {
+  this[owner]?.transportDrained();
+}
+/** 'close' follows; a stream without this listener would end the process. */
+function onError(): void {}
+
+function responseHeaders({ contentType, acceptHeader }: Protocol, nowMs: number): OutgoingHttpHeaders {
+  return {
+    ':status': 200,
+    'content-type': contentType,
+    [acceptHeader]: 'gzip',
+    date: new Date(nowMs).toUTCString(),
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+    ...corsHeaders,
+  };
+}
+
+export class Http2Stream extends WireStream {
+  readonly #stream: OwnedStream;
+  readonly #headers: IncomingHttpHeaders;
+  #trailers: Headers | undefined;
+
+  constructor(
+    shared: StreamOwner,
+    protocol: Protocol,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+  ) {
+    super(shared, protocol);
+    this.#stream = stream;
+    this.#headers = headers;
+    this.#stream[owner] = this;
+    stream.on('close', onClose).on('drain', onDrain).on('error', onError);
+    stream.respond(responseHeaders(protocol, shared.clock.now()), {
+      waitForTrailers: protocol.family === 'grpc',
+    });
+  }
+
+  get remoteAddress(): string {
+    return this.#stream.session?.socket.remoteAddress ?? '';
+  }
+
+  get headers(): Headers {
+    const headers = new Headers();
+    for (const [name, value] of Object.entries(this.#headers)) {
+      if (name.startsWith(':') || value === undefined) continue;
+      for (const each of Array.isArray(value) ? value : [value]) headers.append(name, each);
+    }
+    return headers;
+  }
+
+  protected get unsentBytes(): number {
+    return this.#stream.writableLength;
+  }
+
+  transportDrained(): void {
+    this.drain();
+  }
+
+  transportClosed(): void {
+    const { rstCode, session } = this.#stream;
+    // Node gives CANCEL to the streams of a connection that broke, too; then the session is no more.
+    const onPurpose =
+      (rstCode === NGHTTP2_CANCEL || rstCode === NGHTTP2_NO_ERROR) && session?.destroyed === false;
+    this.gone(onPurpose ? 'client' : 'lost');
+  }
+
+  destroy(): void {
+    this.closed('lost');
+    this.#stream.close(NGHTTP2_CANCEL);
+  }
+
+  protected write(): void {
+    if (this.pendingBytes === 0) return;
+    const bytes = Buffer.allocUnsafe(this.pendingBytes);
+    this.takeFrames(bytes, 0);
+    this.#stream.write(this.protocol.base64 ? Buffer.from(bytes.toString('base64')) : bytes);
+  }
+
+  protected finish(error: CarillonError | undefined): void {
+    const { frame, trailers } = streamEnd(this.protocol, error);
+    const stream = this.#stream;
+    if (frame) {
+      stream.end(this.protocol.base64 ? Buffer.from(Buffer.from(frame).toString('base64')) : frame);
+      // A client in the middle of a request that is too large is told to stop.
+      if (!stream.readableEnded) stream.once('finish', () => stream.close(NGHTTP2_NO_ERROR));
+      return;
+    }
+    this.#trailers = trailers;
+    stream.once('wantTrailers', () => {
+      stream.sendTrailers(Object.fromEntries(this.#trailers ?? []));
+      if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR);
+    });
+    stream.end();
+  }
+}

@@ -1,0 +1,190 @@
+// What every transport's stream does alike: holds messages until the turn's flush, counts what waits, tells once that it is over.
+import type { Clock, Timer } from '../../runtime/clock.ts';
+import type { CarillonError } from '../../runtime/errors.ts';
+import { limits } from '../../runtime/limits.ts';
+import type { ClientStream, CloseReason } from './client-stream.ts';
+import type { Flushable, FlushQueue } from './flush-queue.ts';
+import { ENVELOPE_BYTES, jsonMessage, type Protocol } from './protocol.ts';
+
+const HIGH_BYTES = limits.streamBufferBytes / 2;
+
+/** What the streams of one port share. */
+export interface StreamOwner {
+  readonly clock: Clock;
+  readonly queue: FlushQueue;
+  readonly streams: Set<WireStream>;
+  /** Streams that we ended and whose client has not closed yet, with the time of the end. */
+  readonly ended: Map<WireStream, number>;
+}
+
+export abstract class WireStream implements ClientStream, Flushable {
+  protected readonly protocol: Protocol;
+  /** Framed size of what waits for the flush. */
+  protected pendingBytes = 0;
+  readonly #owner: StreamOwner;
+  // One message a turn is the rule: it takes two fields and no array.
+  #head: Uint8Array | undefined;
+  #tail: Uint8Array | undefined;
+  #more: (Uint8Array | undefined)[] | undefined;
+  #queued = false;
+  #over = false;
+  #high = false;
+  #handedBytes = 0;
+  #takenBytes = 0;
+  #stalledSinceMs = 0;
+  #closed: ((why: CloseReason) => void) | undefined;
+  #why: CloseReason | undefined;
+  #drained: (() => void)[] | undefined;
+  #deadline: Timer | undefined;
+
+  constructor(owner: StreamOwner, protocol: Protocol) {
+    this.#owner = owner;
+    this.protocol = protocol;
+    owner.streams.add(this);
+  }
+
+  abstract get remoteAddress(): string;
+  abstract get headers(): Headers;
+  /** Bytes that the transport has and the kernel has not. */
+  protected abstract get unsentBytes(): number;
+  /** Hands what waits to the transport in one write. */
+  protected abstract write(): void;
+  /** Writes the end; what waited went before it. */
+  protected abstract finish(error: CarillonError | undefined): void;
+  /** Cuts the connection (HTTP/1.1) or the stream (HTTP/2) without a word. */
+  abstract destroy(): void;
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  get bufferedBytes(): number {
+    return this.pendingBytes + this.unsentBytes;
+  }
+
+  send(head: Uint8Array, tail?: Uint8Array): void {
+    if (this.#over) return;
+    if (this.protocol.json) {
+      head = jsonMessage(head, tail);
+      tail = undefined;
+    }
+    this.pendingBytes += ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
+    if (this.#head === undefined) {
+      this.#head = head;
+      this.#tail = tail;
+      this.queueFlush();
+    } else {
+      this.#more ??= [];
+      this.#more.push(head, tail);
+    }
+  }
+
+  protected queueFlush(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    this.#owner.queue.add(this);
+  }
+
+  flush(): void {
+    this.#queued = false;
+    if (this.#over) return;
+    const waits = this.bufferedBytes;
+    if (waits > HIGH_BYTES) this.#high = true;
+    this.#handedBytes = (this.#handedBytes + this.pendingBytes) | 0;
+    this.write();
+    if (this.#high && this.unsentBytes === 0) this.drain();
+  }
+
+  /** The transport's buffer is empty. */
+  protected drain(): void {
+    if (!this.#high || this.pendingBytes > 0) return;
+    this.#high = false;
+    const listeners = this.#drained;
+    this.#drained = undefined;
+    for (const listener of listeners ?? []) listener();
+  }
+
+  /** Writes what waits into `into` from `at` on, each message behind its envelope, and forgets it. */
+  protected takeFrames(into: Uint8Array, at: number): void {
+    const head = this.#head;
+    if (head === undefined) return;
+    let end = putFrame(into, at, head, this.#tail);
+    const more = this.#more;
+    if (more !== undefined) {
+      for (let index = 0; index < more.length; index += 2)
+        end = putFrame(into, end, more[index] as Uint8Array, more[index + 1]);
+      this.#more = undefined;
+    }
+    this.#head = this.#tail = undefined;
+    this.pendingBytes = 0;
+  }
+
+  onDrain(listener: () => void): void {
+    this.#drained ??= [];
+    this.#drained.push(listener);
+  }
+
+  onClose(listener: (why: CloseReason) => void): void {
+    if (this.#why !== undefined) {
+      const why = this.#why;
+      queueMicrotask(() => listener(why));
+    } else this.#closed = listener;
+  }
+
+  end(error?: CarillonError): void {
+    if (this.#over) return;
+    this.flush();
+    if (this.#over) return;
+    this.#over = true;
+    this.#owner.ended.set(this, this.#owner.clock.now());
+    this.finish(error);
+    queueMicrotask(() => this.closed('server'));
+  }
+
+  /** Ends the stream by itself when the client's time for it is up. */
+  endAt(deadline: Timer): void {
+    this.#deadline = deadline;
+  }
+
+  /** The first call tells why; later ones are of no account. */
+  closed(why: CloseReason): void {
+    if (this.#why !== undefined) return;
+    this.#why = why;
+    this.#over = true;
+    this.#head = this.#tail = this.#more = this.#drained = undefined;
+    this.pendingBytes = 0;
+    this.#deadline?.[Symbol.dispose]();
+    this.#owner.streams.delete(this);
+    const listener = this.#closed;
+    this.#closed = undefined;
+    listener?.(why);
+  }
+
+  /** The transport is closed. `why` counts only if nothing was known before. */
+  gone(why: CloseReason): void {
+    this.closed(why);
+    this.#owner.ended.delete(this);
+  }
+
+  /** Cuts the stream when nothing of what waits was taken for `limits.streamStalledMs`. */
+  checkStall(nowMs: number): void {
+    const unsent = this.unsentBytes;
+    const taken = (this.#handedBytes - unsent) | 0;
+    if (unsent === 0 || taken !== this.#takenBytes || this.#stalledSinceMs === 0) {
+      this.#takenBytes = taken;
+      this.#stalledSinceMs = unsent === 0 ? 0 : nowMs;
+    } else if (nowMs - this.#stalledSinceMs >= limits.streamStalledMs) this.destroy();
+  }
+}
+
+function putFrame(into: Uint8Array, at: number, head: Uint8Array, tail: Uint8Array | undefined): number {
+  const length = head.length + (tail === undefined ? 0 : tail.length);
+  into[at] = 0;
+  into[at + 1] = length >>> 24;
+  into[at + 2] = length >>> 16;
+  into[at + 3] = length >>> 8;
+  into[at + 4] = length;
+  into.set(head, at + ENVELOPE_BYTES);
+  if (tail !== undefined) into.set(tail, at + ENVELOPE_BYTES + head.length);
+  return at + ENVELOPE_BYTES + length;
+}
