@@ -39,6 +39,8 @@ export const reasons = {
   INTERNAL: backoff(Code.Internal, 'Something unexpected happened; the log has the cause.'),
   // set-up
   CONFIG_INVALID: never(Code.FailedPrecondition, 'The configuration cannot be used.'),
+  USAGE: never(Code.InvalidArgument, 'The command was not understood.'),
+  PORT_IN_USE: never(Code.FailedPrecondition, 'Another process listens on this port.'),
   MIGRATION_MISMATCH: never(Code.FailedPrecondition, 'A migration that has run was changed afterwards.'),
   EMBEDDED_POSTGRES_HELD: never(Code.FailedPrecondition, 'Another process holds this data directory.'),
   EMBEDDED_POSTGRES_UNAVAILABLE: never(Code.Unavailable, 'The embedded PostgreSQL cannot be started.'),

@@ -206,6 +206,8 @@ export const limits = {
   providerRetryMs: [60_000, 300_000, 900_000, 3_600_000],
   /** A provider call; what it has not answered by then is over. */
   providerCallMs: 30_000,
+  /** A provider that has not settled so long after its signal aborted is left behind: the outcome is unknown. */
+  providerSettleMs: 1_000,
   /** A claimed row waits at most this long for its slot before somebody else may take it. */
   providerClaimLeaseMs: 60_000,
   /** A row in SENDING is taken for interrupted after this; longer than any chain of calls that it may make. */
