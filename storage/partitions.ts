@@ -1,6 +1,6 @@
 // Hot tables are cut into weeks by the time inside their UUIDv7 id: the weeks to come exist before they begin, and
 // what is older than the retention goes by dropping a week, not by deleting rows.
-import type { Database } from './database.ts';
+import type { Database, Queryable } from './database.ts';
 
 const WEEK_MS = 7 * 86_400_000;
 
@@ -66,4 +66,13 @@ export async function dropPartitions(database: Database, beforeMs: number): Prom
 function startOf(name: string): number {
   const day = name.slice(-8);
   return Date.UTC(Number(day.slice(0, 4)), Number(day.slice(4, 6)) - 1, Number(day.slice(6)));
+}
+
+/** Inbox items are kept whose id is from this time on, milliseconds since the epoch: the start of the oldest week. */
+export async function keptSinceMs(database: Queryable): Promise<number> {
+  const { rows } = await database.query<{ name: string }>({
+    text: `select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = 'inbox_items'::regclass and c.relname ~ '_[0-9]{8}$' order by 1 limit 1`,
+  });
+  return rows[0] ? startOf(rows[0].name) : 0;
 }

@@ -1,0 +1,60 @@
+// One timer for all heartbeats: each stream has a slot of the wheel, and a slot's users are looked up in one query.
+import type { Clock, Timer } from '../runtime/clock.ts';
+import type { Ids } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
+import type { Session } from './session.ts';
+
+export interface HeartbeatOptions {
+  clock: Clock;
+  ids: Ids;
+  /** Called once per turn, for what is counted rather than sent. */
+  onTurn: () => void;
+}
+
+/**
+ * Every stream gets a Watermark at least every `limits.heartbeatMs`: the turn asks for a page of each of its streams,
+ * so that what a link lost is sent too, at the latest then.
+ */
+export class Heartbeat implements Disposable {
+  readonly #options: HeartbeatOptions;
+  readonly #slots: Set<Session>[] = Array.from({ length: limits.heartbeatSlotsCount }, () => new Set());
+  readonly #timer: Timer;
+  #turn = 0;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+    this.#timer = options.clock
+      .every(limits.heartbeatMs / limits.heartbeatSlotsCount, () => this.#advance())
+      .unref();
+  }
+
+  /** A slot for a new stream: any, so that streams which opened together do not beat together. */
+  slot(): number {
+    return Math.floor(this.#options.ids.random() * this.#slots.length);
+  }
+
+  add(session: Session): void {
+    this.#slots[session.slot]?.add(session);
+  }
+
+  remove(session: Session): void {
+    this.#slots[session.slot]?.delete(session);
+  }
+
+  #advance(): void {
+    const { clock, ids, onTurn } = this.#options;
+    const nowMs = clock.now();
+    for (const session of this.#slots[this.#turn] ?? []) {
+      if (!session.open) continue;
+      if (session.leaving) session.end();
+      else if (nowMs >= session.expiresMs) session.goAway('AGE', ids.random() * limits.drainSpreadMs);
+      else session.beat();
+    }
+    this.#turn = (this.#turn + 1) % this.#slots.length;
+    onTurn();
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,300 @@
+// One stream of one user: says Hello, sends what was missed, then what comes, each position once and in order.
+import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { CarillonError } from '../runtime/errors.ts';
+import { limits } from '../runtime/limits.ts';
+import type { Tracing } from '../runtime/tracing.ts';
+import type { InboxPage, InboxRow } from '../storage/inbox.ts';
+import { type Cursor, MAX_SEQ } from './cursor.ts';
+import { durationOf, type FrameWriter, goAwayFrame, helloFrame, updateFrame, watermarkFrame } from './frames.ts';
+import type { Loaded, Tail } from './items.ts';
+import { type InitialResume, resume } from './resume.ts';
+import type { ClientStream } from './wire/client-stream.ts';
+import { WriteTimes } from './write-times.ts';
+
+/** What all sessions of an edge share. */
+export interface SessionHost {
+  readonly frames: FrameWriter;
+  readonly clock: Clock;
+  readonly tracing: Tracing;
+  /** Items of older partitions were dropped; milliseconds since the epoch. */
+  readonly keptSinceMs: number;
+  /** Reads the page after the session's position soon, and calls `apply` with it. */
+  requestPage(session: Session): void;
+  countBytes(bytes: number): void;
+}
+
+/** All streams of one user on this edge. */
+export interface UserStreams {
+  readonly tenant: string;
+  readonly userId: string;
+  readonly sessions: Session[];
+}
+
+export class Session {
+  readonly id: string;
+  readonly user: UserStreams;
+  readonly stream: ClientStream;
+  readonly #host: SessionHost;
+  #cursor: Cursor | undefined;
+  #state: 'opening' | 'open' | 'over' = 'opening';
+  /** All positions up to this one have been sent, or were known to the client when it came. */
+  sentThrough = 0;
+  /** The time that goes into a cursor at `sentThrough`. */
+  #cursorMs = 0;
+  /** Positions up to this one were never on this stream, and the client did not say that it has them. */
+  #unknownThrough = 0;
+  /** The highest position that the client acknowledged here. */
+  acknowledged = 0;
+  #times: WriteTimes | undefined;
+  #unseen = 0;
+  #unread = 0;
+  /** More bytes wait than a stream may hold: nothing is sent until the client has taken them. */
+  #full = false;
+  /** A page is asked for: waiting its turn, then being read. */
+  page: 'none' | 'waiting' | 'reading' = 'none';
+  /** Something came while the page was being read, so that it may not be in it. */
+  #again = false;
+  #beat = false;
+  /** A GoAway was sent: whatever closes the stream now, the user did not leave. */
+  leaving = false;
+  /** When a GoAway is due because of age. */
+  readonly expiresMs: number;
+  /** Its place on the heartbeat wheel. */
+  readonly slot: number;
+
+  constructor(options: {
+    id: string;
+    user: UserStreams;
+    stream: ClientStream;
+    cursor: Cursor | undefined;
+    host: SessionHost;
+    expiresMs: number;
+    slot: number;
+  }) {
+    this.id = options.id;
+    this.user = options.user;
+    this.stream = options.stream;
+    this.#host = options.host;
+    this.#cursor = options.cursor;
+    this.expiresMs = options.expiresMs;
+    this.slot = options.slot;
+    // Without a cursor of this store only head and counts are read.
+    this.sentThrough = options.cursor?.epoch === options.host.frames.epoch ? options.cursor.seq : MAX_SEQ;
+  }
+
+  get over(): boolean {
+    return this.#state === 'over';
+  }
+
+  /** Hello was sent. */
+  get open(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** A live item. Written when it is the next position, else left to the store. */
+  offer(seq: number, tail: Tail, nowMs: number): TargetOutcome {
+    if (this.#state !== 'open') return this.#late();
+    if (seq <= this.sentThrough)
+      return seq > this.#unknownThrough ? TargetOutcome.ALREADY : TargetOutcome.NO_SESSION;
+    if (this.#full) return TargetOutcome.CATCHING_UP;
+    if (seq !== this.sentThrough + 1) {
+      this.catchUp();
+      return TargetOutcome.CATCHING_UP;
+    }
+    if (this.stream.bufferedBytes > limits.streamBufferBytes) {
+      this.#stop();
+      return TargetOutcome.CATCHING_UP;
+    }
+    this.#deliver(seq, nowMs, tail, nowMs);
+    return TargetOutcome.WRITTEN;
+  }
+
+  #late(): TargetOutcome {
+    if (this.#state === 'over') return TargetOutcome.NO_SESSION;
+    this.catchUp();
+    return TargetOutcome.CATCHING_UP;
+  }
+
+  /** At least so long ago was `seq`, which was sent here or known before, written; milliseconds. */
+  agoMs(seq: number, nowMs: number): number {
+    return this.#times?.agoMs(seq, nowMs) ?? 0;
+  }
+
+  /** The inbox may have moved past what was sent: reads what follows. */
+  catchUp(): void {
+    if (this.#state === 'over' || this.#full) return;
+    if (this.page === 'none') this.#host.requestPage(this);
+    else if (this.page === 'reading') this.#again = true;
+  }
+
+  /** Asks for a heartbeat: a Watermark after the next look at the store, which also heals what a link lost. */
+  beat(): void {
+    this.#beat = true;
+    this.catchUp();
+  }
+
+  /** Everything that is committed by now will be in the page that is read next. */
+  reading(): void {
+    this.page = 'reading';
+    this.#again = false;
+  }
+
+  /** What the store says; `readMs`: when the reading began. Sends Hello first if that is still to be done. */
+  apply(page: InboxPage, items: Loaded, readMs: number): void {
+    this.page = 'none';
+    if (this.#state === 'over') return;
+    if (this.#state === 'opening' && !this.#hello(page, readMs)) return;
+    this.#unseen = page.unseen;
+    this.#unread = page.unread;
+    const done = this.#sendRows(page, items);
+    if (done && page.complete && page.head >= this.sentThrough) {
+      this.sentThrough = page.head;
+      this.#cursorMs = readMs;
+    }
+    if (this.#beat) this.watermark();
+    if (!this.#full && (this.#again || !done || !page.complete)) this.#host.requestPage(this);
+  }
+
+  /** The store did not answer. A stream that has not begun ends; others keep what they have. */
+  failed(error: CarillonError): void {
+    this.page = 'none';
+    if (this.#state === 'opening') this.end(error);
+    else if (this.#beat) this.watermark();
+  }
+
+  /** False when it was stopped: by a full buffer, or by items that were not loaded. */
+  #sendRows(page: InboxPage, items: Loaded): boolean {
+    const nowMs = this.#host.clock.now();
+    // Live frames may have passed the position from which the page was read.
+    const base = this.sentThrough;
+    for (const row of page.rows) {
+      if (row.at <= base) continue;
+      if (this.stream.bufferedBytes > limits.streamBufferBytes) {
+        this.#stop();
+        return false;
+      }
+      if (row.at !== row.firstSeq) {
+        // Past `base` the item itself comes before, in this page, with the mark on it.
+        if (row.firstSeq <= base) this.#update(row, page, nowMs);
+      } else if (items.beyond(row.notificationId)) return false;
+      else {
+        const tail = items.tail(row);
+        if (tail) this.#deliver(row.at, row.atMs, tail, nowMs);
+      }
+      this.sentThrough = row.at;
+      this.#cursorMs = row.atMs;
+    }
+    return true;
+  }
+
+  #hello(page: InboxPage, readMs: number): boolean {
+    const { head, unseen, unread } = page;
+    const start: InitialResume = resume(this.#cursor, this.#host.frames.epoch, head, this.#host.keptSinceMs);
+    this.#cursor = undefined;
+    if (start.kind === 'refused') {
+      this.end(start.error);
+      return false;
+    }
+    this.#state = 'open';
+    this.sentThrough = start.seq;
+    this.#cursorMs = start.timeMs ?? readMs;
+    if (start.timeMs === undefined) this.#unknownThrough = start.seq;
+    this.#times = new WriteTimes(start.seq, this.#host.clock.now());
+    this.#send(
+      helloFrame({
+        sessionId: this.id,
+        resume: start.resume,
+        resumeReason: start.reason,
+        cursor: this.#host.frames.cursor(this.sentThrough, this.#cursorMs),
+        unseen,
+        unread,
+        heartbeat: durationOf(limits.heartbeatMs),
+      }),
+    );
+    return true;
+  }
+
+  #deliver(seq: number, cursorMs: number, tail: Tail, nowMs: number): void {
+    const traceparent = tail.traceparent === undefined ? undefined : this.#frameSpan(tail.traceparent, seq);
+    const head = this.#host.frames.deliverHead(seq, cursorMs, tail.bytes.length, traceparent);
+    this.stream.send(head, tail.bytes);
+    this.#host.countBytes(head.length + tail.bytes.length);
+    this.sentThrough = seq;
+    this.#cursorMs = cursorMs;
+    this.#times?.wrote(seq, nowMs);
+  }
+
+  #frameSpan(parent: string, seq: number): string {
+    const span = this.#host.tracing.span('frame', {
+      parent,
+      kind: 'producer',
+      attributes: { 'carillon.seq': seq, 'carillon.session': this.id },
+    });
+    span.end();
+    return span.traceparent ?? parent;
+  }
+
+  #update(row: InboxRow, page: InboxPage, nowMs: number): void {
+    this.#send(
+      updateFrame({
+        seq: row.at,
+        cursor: this.#host.frames.cursor(row.at, row.atMs),
+        firstSeq: row.firstSeq,
+        notificationId: row.notificationId,
+        seen: row.seen,
+        read: row.read,
+        archived: row.archived,
+        unseen: page.unseen,
+        unread: page.unread,
+      }),
+    );
+    this.#times?.wrote(row.at, nowMs);
+  }
+
+  /** The heartbeat's frame, with what is known now. */
+  watermark(): void {
+    this.#beat = false;
+    if (this.#state !== 'open' || this.#full) return;
+    this.#send(
+      watermarkFrame({
+        sentThrough: this.sentThrough,
+        cursor: this.#host.frames.cursor(this.sentThrough, this.#cursorMs),
+        unseen: this.#unseen,
+        unread: this.#unread,
+      }),
+    );
+  }
+
+  /** Asks the client to come back `afterMs` from now. It may still acknowledge until the stream is ended. */
+  goAway(reason: string, afterMs: number): void {
+    if (this.#state === 'over' || this.leaving) return;
+    this.leaving = true;
+    this.#send(goAwayFrame({ reason, reconnectAfter: durationOf(afterMs) }));
+  }
+
+  end(error?: CarillonError): void {
+    if (this.#state === 'over') return;
+    this.stream.end(error);
+    this.#state = 'over';
+  }
+
+  /** The stream is over; nothing is sent or read for it any more. */
+  closed(): void {
+    this.#state = 'over';
+  }
+
+  #send(frame: Uint8Array): void {
+    this.stream.send(frame);
+    this.#host.countBytes(frame.length);
+  }
+
+  /** Stops sending; what comes meanwhile is read from the store once the client has taken what waits. */
+  #stop(): void {
+    this.#full = true;
+    this.stream.onDrain(() => {
+      this.#full = false;
+      this.catchUp();
+    });
+  }
+}
