@@ -34,5 +34,5 @@ export const allTopics: readonly string[] = lanes.flatMap((lane) => [
   ...providerChannels.map((channel) => channelTopic(channel, lane)),
 ]);
 
-/** The key of a user's records. */
-export const userKey = (tenant: string, userId: string): string => `${tenant}\u0000${userId}`;
+/** The key of a user's records. The separator cannot be the zero character: PostgreSQL's text takes none. */
+export const userKey = (tenant: string, userId: string): string => `${tenant}\u001f${userId}`;

@@ -44,6 +44,8 @@ export interface DatabaseOptions {
   /** Shown in pg_stat_activity. */
   name?: string;
   clock?: Clock;
+  /** Server settings of these connections that differ, such as `synchronous_commit`. */
+  settings?: Readonly<Record<string, string>>;
 }
 
 export function openDatabase({
@@ -51,14 +53,18 @@ export function openDatabase({
   connections,
   name = 'carillon',
   clock = systemClock,
+  settings = {},
 }: DatabaseOptions): Database {
+  const server = { synchronous_commit: 'on', timezone: 'UTC', plan_cache_mode: 'auto', ...settings };
   const pool = new pg.Pool({
     connectionString: url,
     max: connections ?? limits.databaseConnections,
     application_name: name,
     connectionTimeoutMillis: limits.databaseConnectMs,
     // Plans of prepared statements must not be fixed on a partition layout of yesterday.
-    options: '-c synchronous_commit=on -c timezone=UTC -c plan_cache_mode=auto',
+    options: Object.entries(server)
+      .map(([key, value]) => `-c ${key}=${value}`)
+      .join(' '),
   });
   // An idle connection that breaks is replaced by the pool; the next query finds out by itself.
   pool.on('error', () => {});
