@@ -242,6 +242,12 @@ export const limits = {
   /** Longest retry schedule that may be configured. */
   providerRetriesCount: 16,
 
+  // --- ops port
+  readinessMs: 2_000,
+  readinessAnswerMs: 1_500,
+  opsRequestMs: 5_000,
+  opsConnectionsCount: 100,
+
   // --- CLI
   cliMessageBytes: 16_777_216,
   cliConnectMs: 10_000,
