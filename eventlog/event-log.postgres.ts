@@ -18,6 +18,16 @@ export interface PostgresEventLogOptions {
   ids?: Ids;
 }
 
+/** Of the connections on which the log reads, commits positions and keeps its leases. */
+export const readSettings = {
+  // A position that a crash of the server takes back is read again, no more. Appends are not made here.
+  synchronous_commit: 'off',
+  // Plans are made while tables are small, and kept when they are not: always by the key.
+  enable_seqscan: 'off',
+  plan_cache_mode: 'force_generic_plan',
+  jit: 'off',
+} as const;
+
 const CREATE = `
 insert into log_heads (topic, partition)
 select topic, partition from unnest($1::text[]) as t(topic), generate_series(0, $2::integer - 1) as partition
@@ -60,14 +70,7 @@ export class PostgresEventLog implements EventLog {
       connections: limits.logConnectionsCount,
       name: 'carillon log',
       clock,
-      settings: {
-        // A position that a crash of the server takes back is read again, no more. Appends are not made here.
-        synchronous_commit: 'off',
-        // Plans are made while tables are small, and kept when they are not: always by the key.
-        enable_seqscan: 'off',
-        plan_cache_mode: 'force_generic_plan',
-        jit: 'off',
-      },
+      settings: readSettings,
     });
     this.#reader = new LogReader({ db: this.#own, clock, log, ids });
     this.#retention = new LogRetention({ db: this.#own, log }).start(clock);

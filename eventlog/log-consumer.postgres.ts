@@ -53,7 +53,8 @@ interface RecordRow {
   appended_at_ms: number;
 }
 
-const READ = `
+/** topics, partitions, first offsets, records at most of each. */
+export const READ = `
 select r.topic, r.partition, r."offset", r.key, r.value, r.headers,
   (extract(epoch from r.appended_at) * 1000)::float8 as appended_at_ms
 from unnest($1::text[], $2::smallint[], $3::bigint[]) as w(topic, partition, "from")

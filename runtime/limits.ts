@@ -272,7 +272,7 @@ export const limits = {
   /** Between tries of one record, growing from the first to the last. */
   logRetryMs: [20, 100, 500, 2_000],
   /** Pause after "not now" (a store that does not answer): doubled from the first up to the last, without end. */
-  logNotNowMs: [100, 5_000],
+  logNotNowMs: [100, 2_000],
   /** A member of a group that is not heard of for so long has lost its partitions. */
   logLeaseMs: 5_000,
   /** Members renew, look for new members and for records whose wake-up was lost. */
