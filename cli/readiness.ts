@@ -69,10 +69,7 @@ export class Readiness implements Disposable {
     const late = this.#clock
       .sleep(limits.readinessAnswerMs, given.signal)
       .then(() => `no answer within ${limits.readinessAnswerMs} ms`);
-    const answer = check().then(
-      () => 'ok',
-      sentenceOf,
-    );
+    const answer = check().then(() => 'ok', sentenceOf);
     const said = await Promise.race([answer, late]);
     given.abort();
     return said;
