@@ -230,6 +230,8 @@ export const limits = {
   /** A provider that asks for more patience than this is asked again after this. */
   throttledMs: 600_000,
   providerReportMs: 5_000,
+  /** Between two looks at rows that are due but held by others, or for which there is no room. */
+  providerDueBusyMs: 250,
   /** Reports older than this are of a process that is gone. */
   providerReportKeptMs: 60_000,
   /** Devices of one user that a push goes to: those seen last. */
