@@ -81,7 +81,9 @@ export const limits = {
   acceptQueueBytes: 67_108_864,
   acceptBatchCount: 500,
   acceptBatchBytes: 8_388_608,
-  acceptCommitsInFlight: 3,
+  /** 2, 3 and 4 measured with 1,024 waiting: 43, 53 and 55 k rows/s on two shared cores. */
+  acceptCommitsInFlight: 4,
+  acceptSweepMs: 1_000,
   /** In the queue at most, when the caller sets no deadline. */
   acceptWaitMs: 30_000,
   overloadedRetryMs: 1_000,
