@@ -1,6 +1,7 @@
 // Decides whether a stream may be opened before anything is read for it: a herd is sent away cheaply, with a time to come back.
-import { CarillonError } from '../runtime/errors.ts';
+
 import type { Clock } from '../runtime/clock.ts';
+import { CarillonError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 
@@ -48,7 +49,8 @@ export class Admission {
     const earned = ((nowMs - this.#filledMs) / 1_000) * this.#bounds.opensPerSecond;
     this.#tokens = Math.min(this.#bounds.burstCount, this.#tokens + earned);
     this.#filledMs = nowMs;
-    if (open.streams >= this.#bounds.streamsCount || this.#tokens < 1) throw this.#refusal('TOO_MANY_STREAMS');
+    if (open.streams >= this.#bounds.streamsCount || this.#tokens < 1)
+      throw this.#refusal('TOO_MANY_STREAMS');
     this.#tokens--;
   }
 

@@ -7,7 +7,7 @@ import {
   type UpdateSchema,
   type WatermarkSchema,
 } from '../gen/carillon/v1/edge_pb.ts';
-import { type Cursor, CURSOR_CHARS, CursorWriter, formatCursor } from './cursor.ts';
+import { CURSOR_CHARS, type Cursor, CursorWriter, formatCursor } from './cursor.ts';
 
 const frame = (init: MessageInitShape<typeof SubscribeResponseSchema>['frame']): Uint8Array =>
   toBinary(SubscribeResponseSchema, create(SubscribeResponseSchema, { frame: init }));

@@ -2,7 +2,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { Changed, EdgePort, Target, TargetResult } from '../cluster/edge-link.ts';
 import type { Presence } from '../cluster/presence.ts';
-import { TargetOutcome, TargetResultSchema } from '../gen/carillon/v1/edge_link_pb.ts';
+import { ChangedSchema, TargetOutcome, TargetResultSchema } from '../gen/carillon/v1/edge_link_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
@@ -35,7 +35,8 @@ export interface HubOptions {
 }
 
 const OUTCOMES = ['', 'WRITTEN', 'ALREADY', 'CATCHING_UP', 'NO_SESSION'];
-const result = (outcome: TargetOutcome, agoMs = 0): TargetResult => create(TargetResultSchema, { outcome, agoMs });
+const result = (outcome: TargetOutcome, agoMs = 0): TargetResult =>
+  create(TargetResultSchema, { outcome, agoMs });
 const WRITTEN = result(TargetOutcome.WRITTEN);
 const CATCHING_UP = result(TargetOutcome.CATCHING_UP);
 const NO_SESSION = result(TargetOutcome.NO_SESSION);
@@ -80,6 +81,11 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   session(id: string, tenant: string, userId: string): Session | undefined {
     const session = this.#sessions.get(id);
     return session?.user.tenant === tenant && session.user.userId === userId ? session : undefined;
+  }
+
+  /** Whether the session is open here, whoever's it is. */
+  holds(id: string): boolean {
+    return this.#sessions.has(id);
   }
 
   streamsOf(tenant: string, userId: string): number {
@@ -186,9 +192,10 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   }
 
   /** An inbox changed through this edge: its streams here and, by the links, everywhere are told. */
-  announce(changed: Changed): void {
-    this.changed([changed]);
-    for (const listener of this.#listeners) listener([changed]);
+  announce(tenant: string, userId: string, head: number): void {
+    const changed = [create(ChangedSchema, { tenant, userId, head })];
+    this.changed(changed);
+    for (const listener of this.#listeners) listener(changed);
   }
 
   requestPage(session: Session): void {

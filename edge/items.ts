@@ -1,8 +1,8 @@
 // Ready-made bytes of items, kept for as long as they fit: a notification to many is encoded once, live and in replay.
 import { limits } from '../runtime/limits.ts';
 import { isSampled } from '../runtime/tracing.ts';
-import { deliverTail, encodeItem } from '../storage/inbox-item.ts';
 import type { Contents, InboxRow } from '../storage/inbox.ts';
+import { deliverTail, encodeItem } from '../storage/inbox-item.ts';
 
 /** What follows the head of a `Deliver` frame. */
 export interface Tail {
@@ -82,7 +82,8 @@ export class ItemCache {
     if (missing.length > 0) {
       const asked = missing.slice(0, limits.contentReadCount);
       const { found, complete } = await this.#read(asked, limits.contentReadBytes);
-      for (const content of found) known.set(content.id, this.#add(content.id, encodeItem(content), content.traceparent));
+      for (const content of found)
+        known.set(content.id, this.#add(content.id, encodeItem(content), content.traceparent));
       const reached = complete ? asked.length : asked.indexOf(found.at(-1)?.id ?? '') + 1;
       if (reached < missing.length) beyond = new Set(missing.slice(reached));
     }

@@ -1,12 +1,19 @@
 // One stream of one user: says Hello, sends what was missed, then what comes, each position once and in order.
 import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { CarillonError } from '../runtime/errors.ts';
+import type { CarillonError } from '../runtime/errors.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Tracing } from '../runtime/tracing.ts';
 import type { InboxPage, InboxRow } from '../storage/inbox.ts';
 import { type Cursor, MAX_SEQ } from './cursor.ts';
-import { durationOf, type FrameWriter, goAwayFrame, helloFrame, updateFrame, watermarkFrame } from './frames.ts';
+import {
+  durationOf,
+  type FrameWriter,
+  goAwayFrame,
+  helloFrame,
+  updateFrame,
+  watermarkFrame,
+} from './frames.ts';
 import type { Loaded, Tail } from './items.ts';
 import { type InitialResume, resume } from './resume.ts';
 import type { ClientStream } from './wire/client-stream.ts';
@@ -198,6 +205,7 @@ export class Session {
     }
     this.#state = 'open';
     this.sentThrough = start.seq;
+    this.acknowledged = start.seq;
     this.#cursorMs = start.timeMs ?? readMs;
     if (start.timeMs === undefined) this.#unknownThrough = start.seq;
     this.#times = new WriteTimes(start.seq, this.#host.clock.now());

@@ -19,7 +19,9 @@ export function subscribeHandler(hub: Hub, admission: Admission, log: Log): Subs
       hub.open(tenant, userId, cursor, stream);
     } catch (error) {
       if (!(error instanceof CarillonError)) log.error({ err: error }, 'a stream could not be opened');
-      stream.end(error instanceof CarillonError ? error : new CarillonError('INTERNAL', undefined, { cause: error }));
+      stream.end(
+        error instanceof CarillonError ? error : new CarillonError('INTERNAL', undefined, { cause: error }),
+      );
     }
   };
 }

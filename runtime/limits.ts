@@ -40,8 +40,10 @@ export const limits = {
   stackStopMs: 30_000,
   stackProbeMs: 2_000,
   stackPollMs: 50,
-  /** Fetching programs on a slow line: 43 MB of jars. */
+  /** Fetching programs on a slow line: 43 MB of jars, 120 MB of Chromium. */
   stackFetchMs: 900_000,
+  /** How deep the libraries of a fetched program's libraries are followed. */
+  stackLibraryLevelsCount: 8,
   /** How long one command waits while another one works on the same stack. */
   stackBusyMs: 180_000,
 
@@ -171,15 +173,16 @@ export const limits = {
   linkChangedCount: 10_000,
   /** Batches of one link being written at once. */
   linkBatchesCount: 16,
-  /** Acks that become one statement, how long they are gathered, and how many may wait. */
+  /** Ranges and positions of the acks that become one statement, statements at once, and acks that may wait. */
   ackBatchCount: 500,
-  ackGatherMs: 2,
+  ackBatchPositionsCount: 10_000,
   ackBatchesCount: 2,
   ackWaitingCount: 20_000,
   /** Positions that one ack may cover, and that one statement looks at for one ack. */
   ackSpanCount: 100_000,
   ackSliceCount: 1_000,
   inboxPageCount: 200,
+  keptSinceRefreshMs: 3_600_000,
   inboxPageBytes: 1_048_576,
   markItemsCount: 1_000,
   devicesPerUserCount: 50,

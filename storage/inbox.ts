@@ -85,7 +85,13 @@ export async function readPages(
       pageRows,
     ],
   });
-  const pages: InboxPage[] = requests.map(() => ({ head: 0, unseen: 0, unread: 0, rows: [], complete: true }));
+  const pages: InboxPage[] = requests.map(() => ({
+    head: 0,
+    unseen: 0,
+    unread: 0,
+    rows: [],
+    complete: true,
+  }));
   for (const row of rows) {
     const page = pages[Number(row.n) - 1]!;
     page.head = row.head ?? 0;
