@@ -28,14 +28,21 @@ const columns = (rows: readonly Held[]) => [
   rows.map((row) => row.fence),
 ];
 
-/** The rows of `columns`, locked in key order, if they are still the caller's and open. */
+/**
+ * The rows of `columns`, if they are still the caller's and open, locked in key order. LATERAL with OFFSET keeps it a probe
+ * for each key: a plain join of a table that was analyzed when it was empty walked through the whole of it.
+ */
 const heldRows = (condition = ''): string => `
-  select d.notification_id, d.user_id, d.channel, k.nth
-    from unnest($1::uuid[], $2::text[], $3::smallint[], $4::int[]) with ordinality
-      as k(notification_id, user_id, channel, fence, nth)
-    join deliveries d on d.notification_id = k.notification_id and d.user_id = k.user_id and d.channel = k.channel
-   where d.fence = k.fence and d.state in (${sqlOpenDeliveries}) ${condition}
-   order by d.notification_id, d.user_id, d.channel for update of d`;
+  select k.notification_id, k.user_id, k.channel, k.nth
+    from (select * from unnest($1::uuid[], $2::text[], $3::smallint[], $4::int[]) with ordinality
+            as k(notification_id, user_id, channel, fence, nth)
+           where true ${condition}
+           order by notification_id, user_id collate "C", channel) k
+   cross join lateral (
+     select 1 from deliveries d
+      where d.notification_id = k.notification_id and d.user_id = k.user_id and d.channel = k.channel
+        and d.fence = k.fence and d.state in (${sqlOpenDeliveries})
+     offset 0 for update) d`;
 
 const SAME =
   'd.notification_id = held.notification_id and d.user_id = held.user_id and d.channel = held.channel';
@@ -139,13 +146,13 @@ export interface Moved {
 }
 
 // What a row's earlier steps came to is kept in `inputs.moved`, for Explain; a plan has four steps at most. Notifications are
-// locked before rows, as a cancel does: the rows' lock stands above a sort, which has read all of `alive` that they need.
+// locked before rows, as a cancel does: the keys are sorted, and so all of `alive` read, before the first row is locked.
 const MOVE = `
 with alive as materialized (
   select id, traceparent from notifications
    where id = any($5::uuid[]) and state in (${N.ACCEPTED}, ${N.EXPANDING}, ${N.EXPANDED}) and expires_at > now()
    order by id for key share
-), held as (${heldRows('and d.notification_id in (select id from alive)')})
+), held as (${heldRows('and k.notification_id in (select id from alive)')})
 update deliveries d
    set state = case when m.channel = ${Channel.IN_APP} then ${S.WAITING} else ${S.QUEUED} end,
        reason = m.reason, step = d.step + 1, step_channel = m.channel, tries = 0, held = false, fence = d.fence + 1,
@@ -156,9 +163,8 @@ update deliveries d
        updated_at = now()
   from held
   join lateral (select ($6::smallint[])[held.nth] as channel, ($7::text[])[held.nth] as reason) m on true
-  join alive on alive.id = held.notification_id
  where ${SAME} and d.step + 1 < jsonb_array_length(d.steps)
-returning ${deliveryColumns}, alive.traceparent`;
+returning ${deliveryColumns}, (select alive.traceparent from alive where alive.id = d.notification_id)`;
 
 /**
  * Moves rows to their next step by compare-and-set, and hands their channel records off, all in the caller's transaction:

@@ -169,10 +169,14 @@ export async function redrive(db: Queryable, keys: readonly DeliveryKey[]): Prom
   const { rows } = await db.query<StoredDelivery>({
     name: 'deliveries-redrive',
     text: `with again as materialized (
-             select ${deliveryColumns} from unnest($1::uuid[], $2::text[], $3::smallint[]) as k(notification_id, user_id, channel)
-               join deliveries d on d.notification_id = k.notification_id and d.user_id = k.user_id and d.channel = k.channel
-              where d.state in (${S.QUEUED}, ${S.WAITING}, ${S.SENT})
-              order by d.notification_id, d.user_id, d.channel for update of d skip locked
+             select d.* from (
+                 select * from unnest($1::uuid[], $2::text[], $3::smallint[]) as k(notification_id, user_id, channel)
+                  order by notification_id, user_id collate "C", channel) k
+              cross join lateral (
+                select ${deliveryColumns} from deliveries d
+                 where d.notification_id = k.notification_id and d.user_id = k.user_id and d.channel = k.channel
+                   and d.state in (${S.QUEUED}, ${S.WAITING}, ${S.SENT})
+                offset 0 for update skip locked) d
            ), woken as (
              update deliveries d set due_at = now() from again
               where d.notification_id = again.notification_id and d.user_id = again.user_id and d.channel = again.channel
