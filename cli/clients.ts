@@ -7,6 +7,7 @@ import { EdgeService } from '../gen/carillon/v1/edge_pb.ts';
 import { IngestService } from '../gen/carillon/v1/ingest_pb.ts';
 import { RouterService } from '../gen/carillon/v1/router_pb.ts';
 import { CarillonError } from '../runtime/errors.ts';
+import { USER_HEADER, userHeader } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import { carillonError } from '../runtime/wire-errors.ts';
 import { type Cli, loadConfig, type OutputOptions } from './cli.ts';
@@ -96,4 +97,4 @@ export const routerClient = (cli: Cli, options: TargetOptions): Client<typeof Ro
   createClient(RouterService, transport(cli, 'router', options));
 
 /** What says to an edge who calls, until tokens do. */
-export const asUser = (user: string): Record<string, string> => ({ 'x-carillon-user': user });
+export const asUser = (user: string): Record<string, string> => ({ [USER_HEADER]: userHeader(user) });

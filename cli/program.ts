@@ -1,7 +1,7 @@
 // All commands in one program, and how each ends: 0, 1 with a sentence and a reason, 2 when it was not understood.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { CarillonError } from '../runtime/errors.ts';
+import type { CarillonError } from '../runtime/errors.ts';
 import { carillonError } from '../runtime/wire-errors.ts';
 import type { Cli } from './cli.ts';
 import { cancelCommand } from './commands/cancel.ts';
@@ -67,7 +67,9 @@ function prepare(program: Command, cli: Cli): Command {
     writeOut: (text) => cli.terminal.out(text),
     writeErr: (text) => cli.terminal.err(text),
     outputError: (text, write) => {
-      const sentence = oneLine(text.trim()).replace(/^error: /, '').replace(/\.?$/, '.');
+      const sentence = oneLine(text.trim())
+        .replace(/^error: /, '')
+        .replace(/\.?$/, '.');
       write(`carillon: ${sentence[0]?.toUpperCase() ?? ''}${sentence.slice(1)} (USAGE)\n`);
     },
   });
@@ -83,7 +85,11 @@ function report(cli: Cli, error: CarillonError): void {
       cli.terminal.err(`  ${oneLine(field)}: ${oneLine(description)}\n`);
   if (error.retryAfterMs !== undefined)
     cli.terminal.err(`  It may work again in ${Math.ceil(error.retryAfterMs)} ms.\n`);
-  if (error.reason === 'INTERNAL' && error.cause instanceof Error && cli.environment.CARILLON_LOG_LEVEL === 'debug')
+  if (
+    error.reason === 'INTERNAL' &&
+    error.cause instanceof Error &&
+    cli.environment.CARILLON_LOG_LEVEL === 'debug'
+  )
     cli.terminal.err(`${error.cause.stack}\n`);
 }
 

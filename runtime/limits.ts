@@ -89,6 +89,26 @@ export const limits = {
   /** In the queue at most, when the caller sets no deadline. */
   acceptWaitMs: 30_000,
   overloadedRetryMs: 1_000,
+  /** What may wait for the log before a lane is refused. Half an hour without Kafka must pass on every lane. */
+  shedBulkBytes: 1_073_741_824,
+  shedNormalBytes: 2_147_483_648,
+  shedCriticalBytes: 4_294_967_296,
+  shedBulkAgeMs: 35 * 60_000,
+  shedNormalAgeMs: 60 * 60_000,
+  shedCriticalAgeMs: 120 * 60_000,
+  shedRetryMs: 15_000,
+  /** Ahead at most, so that a notification is still kept when its time comes. */
+  sendAheadMs: 90 * 86_400_000,
+  /** Batches of one Publish stream between arrival and answer. */
+  publishBatchesCount: 4,
+  statusPageRows: 100,
+  statusPageRowsMax: 1_000,
+  /** Open WatchNotification streams. */
+  watchersCount: 2_000,
+  watchPollMs: 200,
+  /** The poller rests this many times as long as its look at the store took. */
+  watchRestFactor: 10,
+  explainAttemptsCount: 200,
   /** An accepted notification that nobody expanded is looked at again after this. */
   reconcileAfterMs: 60_000,
   defaultTtlMs: 7 * 86_400_000,
@@ -116,6 +136,10 @@ export const limits = {
   /** The due loop sleeps until the next due time, at most `dueSleepMs`; at least `dueBusyMs` while others hold what is due. */
   dueSleepMs: 1_000,
   dueBusyMs: 250,
+  /** How often a stage looks at how far it is behind. */
+  stageLagMs: 5_000,
+  /** Sampled flows that a batch names as its links. */
+  spanLinksCount: 20,
   /** The least time between two looks at a row whose stream is still catching up. */
   catchUpMs: 1_000,
 
@@ -135,8 +159,8 @@ export const limits = {
   linkKeepaliveAnswerMs: 5_000,
   linkMembersMs: 1_000,
   linkMessageBytes: 4_194_304,
-  /** Users whose change waits to be told to other edges; what is more is found by their next heartbeat. */
-  changedUsersCount: 10_000,
+  /** Changes are told to the other edges so often, all users of that time together. */
+  linkChangedMs: 20,
 
   // --- edge
   edgeMessageBytes: 65_536,
@@ -256,6 +280,9 @@ export const limits = {
   opsConnectionsCount: 100,
 
   // --- CLI
+  /** From the first Ctrl-C to the end. */
+  drainMs: 30_000,
+  demoStepMs: 20_000,
   cliMessageBytes: 16_777_216,
   cliConnectMs: 10_000,
   /** Deliveries or dead letters that one command prints. */
@@ -265,6 +292,10 @@ export const limits = {
   cliAckItems: 100,
   reconnectMinMs: 250,
   reconnectMaxMs: 15_000,
+
+  // --- dead letters
+  deadLetterErrorChars: 2_000,
+  deadLetterReplayCount: 1_000,
 
   // --- event log
   logTries: 5,

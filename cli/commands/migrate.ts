@@ -1,0 +1,31 @@
+// carillon migrate: brings the database's schema up to date. Starting the mesh does the same.
+import type { Command } from 'commander';
+import { openDatabase } from '../../storage/database.ts';
+import { migrate } from '../../storage/migrate.ts';
+import { ensurePartitions } from '../../storage/partitions.ts';
+import { type Cli, command, loadConfig, type OutputOptions, printJson } from '../cli.ts';
+import { openPostgres } from '../stores.ts';
+
+interface MigrateOptions extends OutputOptions {
+  data?: string;
+}
+
+export function migrateCommand(cli: Cli): Command {
+  return command('migrate', "bring the database's schema up to date", ['migrate', 'migrate --json'])
+    .option('--data <dir>', 'the data directory of the embedded PostgreSQL')
+    .action(async (options: MigrateOptions) => {
+      const { config } = loadConfig(cli, { dataDir: options.data });
+      await using owned = new AsyncDisposableStack();
+      const url = await openPostgres(cli, config, owned);
+      const db = owned.use(openDatabase({ url, connections: 1, name: 'carillon migrate' }));
+      const migrations = await migrate(db);
+      const partitions = await ensurePartitions(db, cli.clock.now());
+      if (options.json) return printJson(cli, { migrations, partitions });
+      for (const name of migrations) cli.terminal.out(`${name}\n`);
+      cli.terminal.out(
+        migrations.length === 0
+          ? 'The schema is up to date.\n'
+          : `${migrations.length} migrations were run.\n`,
+      );
+    });
+}

@@ -1,0 +1,43 @@
+// The roles a process can take, and what the configuration must hold for those that were asked for.
+import type { Config } from '../runtime/config.ts';
+import { CarillonError } from '../runtime/errors.ts';
+import { nearest } from '../runtime/nearest.ts';
+import { usage } from './cli.ts';
+
+export const roleNames = ['ingest', 'router', 'edge', 'providers'] as const;
+export type Role = (typeof roleNames)[number];
+
+export const allRoles: ReadonlySet<Role> = new Set(roleNames);
+
+/** Reads `ingest,edge`. Throws USAGE. */
+export function parseRoles(written: readonly string[]): ReadonlySet<Role> {
+  const roles = new Set<Role>();
+  for (const name of written) {
+    const role = roleNames.find((each) => each === name);
+    if (!role) {
+      const meant = nearest(name, roleNames);
+      throw usage(
+        `${name} is not a role; ${meant ? `did you mean ${meant}?` : `there are ${roleNames.join(', ')}.`}`,
+      );
+    }
+    roles.add(role);
+  }
+  if (roles.size === 0) throw usage(`Say which roles: ${roleNames.join(', ')}.`);
+  return roles;
+}
+
+/** Throws CONFIG_INVALID when roles that run apart from others could not find one another. */
+export function checkRoles(roles: ReadonlySet<Role>, config: Config): void {
+  if (roles.size === roleNames.length) return;
+  const asked = [...roles].join(',');
+  if (!config.postgresUrl)
+    throw new CarillonError(
+      'CONFIG_INVALID',
+      `Serving ${asked} alone needs CARILLON_POSTGRES_URL: an embedded PostgreSQL belongs to one process, which then serves all roles.`,
+    );
+  if (roles.has('edge') !== roles.has('router') && !config.redisUrl)
+    throw new CarillonError(
+      'CONFIG_INVALID',
+      `Serving ${asked} alone needs CARILLON_REDIS_URL: edge and router in different processes find one another there.`,
+    );
+}
