@@ -369,7 +369,7 @@ export const limits = {
   outboxProbeRecords: 20,
   outboxConnectionsCount: 2,
   /** The backlog is counted row by row up to this, and estimated beyond. */
-  outboxCountedRecords: 1_000,
+  outboxCountedRecords: 5_000,
 
   // --- cluster
   /** An edge that has not renewed for so long is gone, and its users with it. */

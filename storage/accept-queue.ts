@@ -61,7 +61,7 @@ export class AcceptQueue implements AsyncDisposable {
    * Resolves after the commit that stored the entry. Rejects with OVERLOADED when the queue is full, DEADLINE_EXCEEDED
    * when `timeoutMs` passed before its turn came (then nothing was stored), and as `acceptBatch`.
    */
-  accept(entry: Entry, timeoutMs = limits.acceptWaitMs): Promise<Accepted> {
+  accept(entry: Entry, timeoutMs: number = limits.acceptWaitMs): Promise<Accepted> {
     if (this.#closed)
       return Promise.reject(new CarillonError('SHUTTING_DOWN', undefined, { retryAfterMs: 1_000 }));
     const room = share[entry.lane] ?? 0.5;

@@ -1,0 +1,182 @@
+// Says in sentences what was decided about one recipient and why, oldest first: pure, from what is stored.
+import { create } from '@bufbuild/protobuf';
+import { timestampDate, timestampFromDate } from '@bufbuild/protobuf/wkt';
+import { channelName, laneName } from '../eventlog/topics.ts';
+import { type Decision, DecisionSchema } from '../gen/carillon/v1/ingest_pb.ts';
+import { Channel, DeliveryState, type Lane, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
+import type { Step } from '../storage/delivery-row.ts';
+import type {
+  ExplainedAttempt,
+  ExplainedDelivery,
+  ExplainedItem,
+  Explanation,
+  MovedStep,
+} from '../storage/explanation.ts';
+
+/** What a reason that the router or a provider worker wrote means. */
+const meanings: Readonly<Record<string, string>> = {
+  ONLINE: 'the user was connected, and the client is given time to acknowledge',
+  OFFLINE: 'the user was not connected',
+  LINGER: 'the user had vanished a moment before, which may be a change of network',
+  UNREAD: 'the next step waits for the item to be read',
+  STORED: 'it is in the inbox and nothing further is planned',
+  PLANNED: 'it waits for a provider',
+  NO_ACK: 'no client acknowledged it in time',
+  NOT_READ: 'nobody read it in time',
+  NO_ADDRESS: 'the user has no address for it',
+  NO_SESSION: 'the user was no longer connected',
+  ACKED: 'a client acknowledged it, and the step waits for it to be read',
+  TAKEN: 'a provider took it, and the step waits for the client',
+  REPLAYED: 'it was replayed from the dead letters',
+  EXPIRED: 'its time had passed',
+  CANCELLED: 'the sender cancelled it',
+};
+
+const shortName = (value: number, names: Readonly<Record<string, string | number>>): string =>
+  Object.entries(names).find(([, number]) => number === value)?.[0] ?? String(value);
+
+const stateName = (state: number): string => shortName(state, DeliveryState);
+
+const because = (reason: string): string => (reason === '' ? '' : `: ${meanings[reason] ?? reason}`);
+
+const seconds = (ms: number): string => (ms % 1_000 === 0 ? `${ms / 1_000} s` : `${ms} ms`);
+
+function decision(
+  at: Date,
+  rule: string,
+  text: string,
+  inputs: Readonly<Record<string, string>> = {},
+): Decision {
+  return create(DecisionSchema, { at: timestampFromDate(at), rule, text, inputs });
+}
+
+function planText(steps: readonly Step[]): string {
+  if (steps.length === 0) return 'Planned nothing: no channel reaches this user.';
+  const parts = steps.map(({ channel }, index) => {
+    const before = steps[index - 1];
+    if (!before) return channelName(channel);
+    const missing = before.until === 'read' ? 'not read' : 'not acknowledged';
+    return `then ${channelName(channel)} if ${missing} within ${seconds(before.afterMs)}`;
+  });
+  return `Planned ${parts.join(', ')}.`;
+}
+
+function ofDelivery(row: ExplainedDelivery): Decision[] {
+  const { moved, ...known } = row.inputs;
+  const inputs = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, String(value)]));
+  const decisions = [decision(row.created_at, 'plan', planText(row.steps), inputs)];
+  if (inputs.left_out)
+    decisions.push(
+      decision(row.created_at, 'plan.left_out', `Left out for want of an address: ${inputs.left_out}.`),
+    );
+  if (row.steps[0]?.channel === Channel.IN_APP && inputs.online === 'false' && row.steps.length > 1)
+    decisions.push(
+      decision(
+        row.created_at,
+        'plan.presence',
+        inputs.vanished_ms === undefined
+          ? 'The user was not connected.'
+          : `The user's last connection had vanished ${inputs.vanished_ms} ms before.`,
+      ),
+    );
+  for (const { at, from, to, reason } of Array.isArray(moved) ? (moved as readonly MovedStep[]) : [])
+    decisions.push(
+      decision(
+        new Date(at),
+        'step.next',
+        `Went on from ${channelName(from as Channel)} to ${channelName(to as Channel)}${because(reason)}.`,
+        { from: channelName(from as Channel), to: channelName(to as Channel), reason },
+      ),
+    );
+  const channel = channelName(row.step_channel as Channel);
+  const next = row.due_at ? ` Looked at again at ${row.due_at.toISOString()} at the latest.` : '';
+  decisions.push(
+    decision(
+      row.updated_at,
+      `state.${stateName(row.state).toLowerCase()}`,
+      `${stateName(row.state)} on ${channel}${because(row.reason)}.${next}`,
+      {
+        reason: row.reason,
+        attempts: String(row.attempts),
+      },
+    ),
+  );
+  return decisions;
+}
+
+const outcomes: Readonly<Record<string, string>> = {
+  sending: 'is being called',
+  sent: 'took it',
+  transient: 'could not take it now',
+  permanent: 'refused it for good',
+  ambiguous: 'was called, and whether it took it is not known',
+};
+
+function ofAttempt(attempt: ExplainedAttempt): Decision {
+  const { provider, outcome, error, address } = attempt;
+  const text = `${provider} ${outcomes[outcome] ?? outcome}${error === '' ? '' : `: ${error}`}.`;
+  return decision(attempt.ended_at ?? attempt.started_at, `attempt.${outcome}`, text, {
+    provider,
+    address,
+    channel: channelName(attempt.step_channel as Channel),
+    ...(attempt.provider_message_id && { provider_message_id: attempt.provider_message_id }),
+  });
+}
+
+function ofItem({ first_seq, created_at, seen_at, read_at, archived_at }: ExplainedItem): Decision[] {
+  const decisions = [
+    decision(created_at, 'inbox.stored', `Stored in the inbox as item ${first_seq}.`, {
+      seq: String(first_seq),
+    }),
+  ];
+  if (seen_at) decisions.push(decision(seen_at, 'inbox.seen', 'Marked seen.'));
+  if (read_at) decisions.push(decision(read_at, 'inbox.read', 'Marked read.'));
+  if (archived_at) decisions.push(decision(archived_at, 'inbox.archived', 'Marked archived.'));
+  return decisions;
+}
+
+function ofNotification({ notification, sent, deliveries }: Explanation): Decision[] {
+  const { lane, category, created_at, expires_at, state } = notification;
+  const decisions = [
+    decision(
+      created_at,
+      'accepted',
+      `Accepted into the ${laneName(lane as Lane)} lane; given up at ${expires_at.toISOString()}.`,
+      {
+        lane: laneName(lane as Lane),
+        category,
+        recipients: String(notification.recipients),
+      },
+    ),
+  ];
+  if (sent.sendAt && timestampDate(sent.sendAt) > created_at)
+    decisions.push(
+      decision(created_at, 'scheduled', `Held until ${timestampDate(sent.sendAt).toISOString()}, as asked.`),
+    );
+  if (deliveries.length === 0)
+    decisions.push(
+      decision(
+        created_at,
+        'undecided',
+        state === NotificationState.CANCELLED || state === NotificationState.EXPIRED
+          ? `Nothing was decided for this user before it was ${shortName(state, NotificationState)}.`
+          : 'Nothing has been decided for this user yet.',
+      ),
+    );
+  return decisions;
+}
+
+/** Oldest first. */
+export function decisionsOf(explanation: Explanation): Decision[] {
+  const decisions = [
+    ...ofNotification(explanation),
+    ...explanation.items.flatMap(ofItem),
+    ...explanation.deliveries.flatMap(ofDelivery),
+    ...explanation.attempts.map(ofAttempt),
+  ];
+  const atMs = ({ at }: Decision) => (at ? timestampDate(at).getTime() : 0);
+  return decisions
+    .map((each, index) => ({ each, index }))
+    .sort((a, b) => atMs(a.each) - atMs(b.each) || a.index - b.index)
+    .map(({ each }) => each);
+}
