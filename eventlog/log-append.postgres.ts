@@ -1,6 +1,7 @@
 // Appends records to the PostgreSQL log in one statement: offsets are given out under the head rows' locks, taken in one order.
 
 import { limits } from '../runtime/limits.ts';
+import { byteaArray, int2Array, int4Array, textArray } from '../storage/binary-array.ts';
 import type { Queryable } from '../storage/database.ts';
 import type { LogRecord, ReceivedRecord } from './event-log.ts';
 
@@ -29,14 +30,14 @@ const APPEND = `
 with heads as (
   insert into log_heads as h (topic, partition, next_offset)
   select n.topic, n.partition, n.records
-  from unnest($1::text[], $2::smallint[], $3::bigint[]) as n(topic, partition, records)
+  from unnest($1::text[], $2::smallint[], $3::integer[]) as n(topic, partition, records)
   order by n.topic collate "C", n.partition
   on conflict (topic, partition) do update set next_offset = h.next_offset + excluded.next_offset
   returning h.topic, h.partition, h.next_offset
 ), stored as (
   insert into log_records (topic, partition, "offset", key, value, headers, appended_at)
-  select h.topic, h.partition, h.next_offset - r.back, r.key, r.value, r.headers, to_timestamp($9::float8 / 1000)
-  from unnest($4::text[], $5::smallint[], $6::bigint[], $7::text[], $8::bytea[], $10::jsonb[])
+  select h.topic, h.partition, h.next_offset - r.back, r.key, r.value, r.headers::jsonb, to_timestamp($9::float8 / 1000)
+  from unnest($4::text[], $5::smallint[], $6::integer[], $7::text[], $8::bytea[], $10::text[])
     as r(topic, partition, back, key, value, headers)
   join heads h on h.topic = r.topic and h.partition = r.partition
 )
@@ -79,16 +80,16 @@ export async function appendRecords(
     name: 'log-append',
     text: APPEND,
     values: [
-      heads.map((head) => head.topic),
-      heads.map((head) => head.partition),
-      heads.map((head) => head.records.length),
-      rows.map((row) => row.topic),
-      rows.map((row) => row.partition),
-      rows.map((row) => row.back),
-      rows.map((row) => row.record.key),
-      rows.map((row) => row.record.value),
+      textArray(heads.map((head) => head.topic)),
+      int2Array(heads.map((head) => head.partition)),
+      int4Array(heads.map((head) => head.records.length)),
+      textArray(rows.map((row) => row.topic)),
+      int2Array(rows.map((row) => row.partition)),
+      int4Array(rows.map((row) => row.back)),
+      textArray(rows.map((row) => row.record.key)),
+      byteaArray(rows.map((row) => row.record.value)),
       nowMs,
-      rows.map((row) => JSON.stringify(row.record.headers)),
+      textArray(rows.map((row) => JSON.stringify(row.record.headers))),
     ],
   });
   return stored.map((head) => {

@@ -34,5 +34,11 @@ export const allTopics: readonly string[] = lanes.flatMap((lane) => [
   ...providerChannels.map((channel) => channelTopic(channel, lane)),
 ]);
 
+/** The lane that a topic belongs to, by its last part. */
+export function laneOfTopic(topic: string): Lane {
+  const last = topic.slice(topic.lastIndexOf('.') + 1);
+  return lanes.find((lane) => laneNames[lane] === last) ?? Lane.NORMAL;
+}
+
 /** The key of a user's records. The separator cannot be the zero character: PostgreSQL's text takes none. */
 export const userKey = (tenant: string, userId: string): string => `${tenant}\u001f${userId}`;

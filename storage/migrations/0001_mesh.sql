@@ -39,19 +39,22 @@ create table notifications (
 ) partition by range (id);
 create index notifications_due on notifications (due_at) where due_at is not null;
 
--- Records on their way to the event log. Written leased to the process that publishes them. `id` rises with the
--- order in which a process wrote them.
+-- Records on their way to the event log. Written leased to the process that publishes them; `id` rises with the order
+-- in which a process wrote them. A lane is swept by one process at a time, which marks what it has taken.
 create table outbox (
   id uuid primary key,
+  lane smallint not null,
   topic text not null,
   key text not null,
   value bytea not null,
   headers jsonb not null,
   created_at timestamptz not null default now(),
   lease_owner text not null,
-  lease_until timestamptz not null
+  lease_until timestamptz not null,
+  swept boolean not null default false
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
-create index outbox_lease on outbox (lease_until);
+create index outbox_order on outbox (lane, id);
+create index outbox_swept on outbox (lane) where swept;
 
 -- One row per recipient for the step that is current; several only when `channels` asks for all at once.
 create table deliveries (
