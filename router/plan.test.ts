@@ -20,7 +20,10 @@ const S = DeliveryState;
 const NOW = 1_800_000_000_000;
 const channels: Channel[] = [Channel.IN_APP, Channel.PUSH, Channel.EMAIL, Channel.SMS];
 
-type Ask = { channels?: Channel[]; escalation?: { channel: Channel; afterS?: number; condition?: EscalationCondition }[] };
+type Ask = {
+  channels?: Channel[];
+  escalation?: { channel: Channel; afterS?: number; condition?: EscalationCondition }[];
+};
 
 const planned = (ask: Ask = {}, expiresAtMs = NOW + 3_600_000): Planned => ({
   id: '0192a000-0000-7000-8000-000000000001',

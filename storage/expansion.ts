@@ -151,7 +151,7 @@ export interface DueNotification {
  * Takes up to `count` notifications whose time has come. Those that have expired become EXPIRED; SCHEDULED ones become
  * ACCEPTED; all that are open get a raw record from `recordOf`, in the same commit. Each is looked at again after
  * `reconcileMs`, or after as long as it has waited already, at most `reconcileMaxMs`: an outage of the log must not
- * multiply records.
+ * multiply records. Where the handoff itself is behind, only schedules that begin get theirs.
  */
 export async function wakeNotifications(
   database: Database,
@@ -162,10 +162,10 @@ export async function wakeNotifications(
   let woken = 0;
   let expired = 0;
   const written = await database.transaction(async (tx): Promise<Written | undefined> => {
-    const { rows } = await tx.query<Row>({
+    const { rows } = await tx.query<Row & { begins: boolean }>({
       name: 'expansion-wake',
       text: `with due as (
-               select id from notifications where due_at <= now() order by due_at limit $1 for no key update skip locked)
+               select id, state from notifications where due_at <= now() order by due_at limit $1 for no key update skip locked)
              update notifications n
                 set state = case when n.expires_at <= now() then ${N.EXPIRED}
                                  when n.state = ${N.SCHEDULED} then ${N.ACCEPTED} else n.state end,
@@ -173,13 +173,16 @@ export async function wakeNotifications(
                                   when n.state = ${N.SCHEDULED} then now() + $2::float8 * interval '1 ms'
                                   else now() + greatest($2::float8 * interval '1 ms', least($3::float8 * interval '1 ms', now() - n.created_at)) end
                from due where n.id = due.id and n.state in (${sqlOpenNotifications})
-             returning n.id, n.tenant, n.lane, n.state, n.recipients, n.payload, n.traceparent`,
+             returning n.id, n.tenant, n.lane, n.state, n.recipients, n.payload, n.traceparent,
+                       due.state = ${N.SCHEDULED} as begins`,
       values: [count, reconcileMs, reconcileMaxMs],
     });
     const open = rows.filter((row) => row.state !== N.EXPIRED);
     woken = open.length;
     expired = rows.length - open.length;
-    const records = open.map((row) =>
+    // What waits there is not lost.
+    const wanted = handoff.backlog().oldestMs > reconcileMs ? open.filter((row) => row.begins) : open;
+    const records = wanted.map((row) =>
       recordOf({
         id: row.id,
         tenant: row.tenant,
