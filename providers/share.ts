@@ -128,7 +128,7 @@ export class Share implements AsyncDisposable {
     const addresses = await addressesOf(db, channel, rows);
     for (const [index, row] of rows.entries()) {
       const record = records.get(keyText(row));
-      const traceparent = record?.headers['traceparent'];
+      const traceparent = record?.headers.traceparent;
       if (record)
         tracing
           .span('log wait', { parent: traceparent, kind: 'consumer', startMs: record.appendedAtMs })

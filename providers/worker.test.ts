@@ -1,0 +1,509 @@
+// From a record to a provider and on: retries, fallback, breakers, lanes, ambiguity, and nothing called twice.
+import { describe, expect, it } from 'vitest';
+import { BreakerState } from '../gen/carillon/v1/admin_pb.ts';
+import { Channel, Lane, DeliveryState as S } from '../gen/carillon/v1/notification_pb.ts';
+import { systemIds } from '../runtime/ids.ts';
+import { replayDelivery } from '../storage/end-step.ts';
+import { listProviderReports } from '../storage/provider-reports.ts';
+import { listSandboxMessages } from '../storage/sandbox.ts';
+import { testDatabase } from '../test/support/database.ts';
+import { insertDelivery, insertUser, seeAttempts, seeRow } from '../test/support/delivery-rows.ts';
+import { until } from '../test/support/until.ts';
+import { startMailServer } from './mail-server.fixture.ts';
+import type { Outcome } from './provider.ts';
+import { sandboxProvider } from './sandbox.ts';
+import { smtpProvider } from './smtp.ts';
+import { FakeProvider, openWorker, recordOf } from './worker.fixture.ts';
+
+const down: Outcome = { kind: 'down', reason: 'no answer' };
+const sent: Outcome = { kind: 'sent', messageId: 'm' };
+const unknown: Outcome = { kind: 'unknown', reason: 'the connection was lost' };
+const smtpTo = (port: number) => smtpProvider({ url: `smtp://127.0.0.1:${port}?from=news@mesh.example` });
+const dueInMs = (row: { dueAt: Date | null }, clock: { now(): number }) => row.dueAt!.getTime() - clock.now();
+
+describe('mail of an offline user', () => {
+  it('arrives at a real mail server with our id in its headers', async () => {
+    await using server = await startMailServer();
+    await using w = await openWorker({ providers: [smtpTo(server.port)] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    await w.reaches(key, S.SENT);
+    const [attempt] = await seeAttempts(w.db, key);
+    expect(attempt).toMatchObject({ provider: 'smtp', address: 'ada@example.org', outcome: 'sent' });
+    expect(server.mails[0]!.raw).toContain(`X-Carillon-Attempt: ${attempt!.id}`);
+    expect(server.mails[0]!.raw).toContain(`X-Carillon-Notification: ${key.notificationId}`);
+    const page = await w.metrics.expose();
+    expect(page).toMatch(/carillon_attempts_total\{[^}]*outcome="sent"[^}]*\} 1/);
+    expect(page).toMatch(/carillon_deliveries_total\{[^}]*state="SENT"[^}]*\} 1/);
+    expect(page).toMatch(/carillon_delivery_duration_seconds_count\{[^}]*channel="email"[^}]*\} 1/);
+  });
+
+  it('is retried by the schedule while the server answers 4xx', async () => {
+    let refusals = 2;
+    await using server = await startMailServer({
+      onMessage: () => (refusals-- > 0 ? { code: 451, text: '4.3.0 come back later' } : undefined),
+    });
+    await using w = await openWorker({ providers: [smtpTo(server.port)] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    const retried = async (tries: number) => {
+      const row = await seeRow(w.db, key);
+      return row.state === S.QUEUED && row.tries === tries ? row : undefined;
+    };
+    const first = await until('first retry', () => retried(1));
+    expect(first.reason).toContain('451 4.3.0 come back later');
+    expect(dueInMs(first, w.clock)).toBe(60_000);
+    // A record that comes again does not hurry it.
+    await w.log.push([recordOf(key)]);
+    expect(server.complete).toBe(1);
+    const second = await w.passes(60_000, 'second retry', () => retried(2));
+    expect(server.complete).toBe(2);
+    expect(dueInMs(second, w.clock)).toBeGreaterThan(290_000);
+    await w.passes(300_000, 'sent mail', async () =>
+      (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
+    );
+    expect(server.mails).toHaveLength(1);
+    expect((await seeAttempts(w.db, key)).map(({ outcome }) => outcome)).toEqual([
+      'transient',
+      'transient',
+      'sent',
+    ]);
+    expect(await w.metrics.expose()).toMatch(/carillon_retries_total 2/);
+  });
+
+  it('fails at once on 5xx, with what the server said', async () => {
+    await using server = await startMailServer({
+      onRecipient: () => ({ code: 550, text: '5.1.1 there is nobody of that name' }),
+    });
+    await using w = await openWorker({ providers: [smtpTo(server.port)] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    const row = await w.reaches(key, S.FAILED);
+    expect(row.reason).toContain('550 5.1.1 there is nobody of that name');
+    expect(row.dueAt).toBeNull();
+  });
+
+  it('is dead when all tries are used up, and a replay sends it', async () => {
+    const provider = new FakeProvider('a', () => ({ kind: 'transient', reason: 'later' }));
+    await using w = await openWorker({ providers: [provider], retryMs: [1_000, 2_000] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    await w.passes(0, 'dead row', async () =>
+      (await seeRow(w.db, key)).state === S.DEAD ? true : undefined,
+    );
+    expect(provider.calls).toHaveLength(3);
+    expect((await seeRow(w.db, key)).reason).toBe('a: later');
+    provider.answer = () => sent;
+    const written = await w.db.transaction((tx) =>
+      replayDelivery(tx, w.handoff, key, new Date(w.clock.now())),
+    );
+    written!.committed();
+    await w.reaches(key, S.SENT);
+    expect(provider.calls).toHaveLength(4);
+  });
+
+  it('ends as FAILED when the user has no address, or nobody serves it', async () => {
+    await using w = await openWorker({
+      providers: [new FakeProvider('a')],
+      channels: [Channel.EMAIL, Channel.SMS],
+    });
+    await insertUser(w.db, { id: 'bob', email: '', phone: '+41441234567' });
+    const none = await insertDelivery(w.db, { user: 'bob' });
+    const unserved = await insertDelivery(w.db, { user: 'bob', channels: [Channel.SMS] });
+    await w.log.push([recordOf(none), recordOf(unserved)]);
+    expect((await w.reaches(none, S.FAILED)).reason).toContain('no address');
+    expect((await w.reaches(unserved, S.FAILED)).reason).toContain('no provider');
+  });
+});
+
+describe('a push', () => {
+  it('whose device is unregistered becomes an email, in the sandbox', async () => {
+    await using t = await testDatabase();
+    await using w = await openWorker(
+      {
+        providers: [
+          sandboxProvider({ db: t.db, channel: Channel.PUSH }),
+          sandboxProvider({ db: t.db, channel: Channel.EMAIL }),
+        ],
+      },
+      t,
+    );
+    await insertUser(t.db, { tokens: ['sandbox:unregistered-1'] });
+    const key = await insertDelivery(t.db, { channels: [Channel.PUSH, Channel.EMAIL] });
+    await w.log.push([recordOf(key)]);
+    const row = await w.reaches(key, S.SENT);
+    expect(row).toMatchObject({ step: 1, stepChannel: Channel.EMAIL, attempts: 2 });
+    expect(await listSandboxMessages(t.db, { tenant: 'default', count: 10 })).toMatchObject([
+      { channel: Channel.EMAIL, address: 'ada@example.org', notificationId: key.notificationId },
+    ]);
+    expect((await seeAttempts(t.db, key)).map(({ outcome }) => outcome)).toEqual(['permanent', 'sent']);
+  });
+
+  it('goes to all devices, and is sent when one took it', async () => {
+    const provider = new FakeProvider(
+      'a',
+      ({ address }) =>
+        address.kind === 'device' && address.token === 'good'
+          ? sent
+          : { kind: 'permanent', reason: 'gone', address: 'gone' },
+      Channel.PUSH,
+    );
+    await using w = await openWorker({ providers: [provider] });
+    await insertUser(w.db, { tokens: ['bad', 'good', 'worse'] });
+    const key = await insertDelivery(w.db, { channels: [Channel.PUSH] });
+    await w.log.push([recordOf(key)]);
+    expect(await w.reaches(key, S.SENT)).toMatchObject({ tries: 1, attempts: 3 });
+    expect((await seeAttempts(w.db, key)).map(({ outcome }) => outcome).sort()).toEqual([
+      'permanent',
+      'permanent',
+      'sent',
+    ]);
+  });
+
+  it('is tried again only on devices that did not refuse it for good', async () => {
+    const provider = new FakeProvider(
+      'a',
+      ({ address }, call) => {
+        if (address.kind === 'device' && address.token === 'bad')
+          return { kind: 'permanent', reason: 'gone', address: 'gone' };
+        return call <= 2 ? { kind: 'transient', reason: 'later' } : sent;
+      },
+      Channel.PUSH,
+    );
+    await using w = await openWorker({ providers: [provider], retryMs: [1_000] });
+    await insertUser(w.db, { tokens: ['bad', 'good'] });
+    const key = await insertDelivery(w.db, { channels: [Channel.PUSH] });
+    await w.log.push([recordOf(key)]);
+    await w.passes(0, 'sent', async () => ((await seeRow(w.db, key)).state === S.SENT ? true : undefined));
+    expect(provider.calls).toHaveLength(3);
+  });
+
+  it('that a provider took and nobody reacted to goes on to the next step in its time', async () => {
+    const mail = new FakeProvider('mail');
+    await using w = await openWorker({
+      providers: [new FakeProvider('push', () => sent, Channel.PUSH), mail],
+    });
+    await insertUser(w.db, { tokens: ['t'] });
+    const key = await insertDelivery(w.db, { channels: [Channel.PUSH, Channel.EMAIL], afterMs: 600_000 });
+    await w.log.push([recordOf(key)]);
+    const waiting = await w.reaches(key, S.WAITING);
+    expect(waiting).toMatchObject({ reason: 'TAKEN', stepChannel: Channel.PUSH });
+    expect(dueInMs(waiting, w.clock)).toBe(600_000);
+    expect(mail.calls).toHaveLength(0);
+    await w.passes(600_000, 'mail', async () =>
+      (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
+    );
+    expect(mail.calls).toHaveLength(1);
+  });
+});
+
+describe('another provider of the channel', () => {
+  it.each<[string, Outcome, boolean]>([
+    ['is asked at once when the first is down', down, true],
+    ['is asked at once when the first defers the message', { kind: 'transient', reason: '451' }, true],
+    ['is asked at once when the first is busy', { kind: 'throttled', retryAfterMs: 5_000 }, true],
+    ['is asked when the first does not like us', { kind: 'permanent', reason: '5.7.1', policy: true }, true],
+    [
+      'is not asked when the address is at fault',
+      { kind: 'permanent', reason: 'x', address: 'invalid' },
+      false,
+    ],
+    ['is not asked when nobody knows whether it went out', unknown, false],
+  ])('%s', async (_name, outcome, asked) => {
+    const a = new FakeProvider('a', () => outcome);
+    const b = new FakeProvider('b');
+    await using w = await openWorker({ providers: [a, b] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    await until('end of the try', async () => {
+      const { state } = await seeRow(w.db, key);
+      return state === S.QUEUED || state === S.SENDING ? undefined : state;
+    });
+    expect(a.calls).toHaveLength(1);
+    expect(b.calls).toHaveLength(asked ? 1 : 0);
+    if (asked) {
+      expect(await seeRow(w.db, key)).toMatchObject({ state: S.SENT, tries: 1, attempts: 2 });
+      expect((await seeAttempts(w.db, key)).map((attempt) => attempt.provider)).toEqual(['a', 'b']);
+    }
+  });
+
+  it('takes all while the breaker of the first is open, until one call finds that it works again', async () => {
+    const a = new FakeProvider('a', () => down);
+    const b = new FakeProvider('b');
+    await using w = await openWorker({ providers: [a, b], breaker: { failures: 2, openMs: 10_000 } });
+    await insertUser(w.db);
+    const send = async () => {
+      const key = await insertDelivery(w.db);
+      await w.log.push([recordOf(key)]);
+      await w.reaches(key, S.SENT);
+    };
+    for (let n = 0; n < 5; n++) await send();
+    expect([a.calls.length, b.calls.length]).toEqual([2, 5]);
+    await until('report', async () =>
+      (await listProviderReports(w.db)).find(
+        ({ provider, breaker }) => provider === 'a' && breaker === BreakerState.OPEN,
+      ),
+    );
+    expect(await w.metrics.expose()).toMatch(/carillon_breaker_state\{provider="a"\} 2/);
+    a.answer = () => sent;
+    w.clock.advance(10_000);
+    await send();
+    await send();
+    expect([a.calls.length, b.calls.length]).toEqual([4, 5]);
+  });
+});
+
+describe('an open breaker without another provider', () => {
+  it('leaves rows QUEUED, without attempts or tries, until it lets them through', async () => {
+    const a = new FakeProvider('a', () => down);
+    await using w = await openWorker({
+      providers: [a],
+      breaker: { failures: 1, openMs: 10_000 },
+      retryMs: [3_600_000],
+    });
+    await insertUser(w.db);
+    const first = await insertDelivery(w.db);
+    await w.log.push([recordOf(first)]);
+    await until('failed try', async () => ((await seeRow(w.db, first)).tries === 1 ? true : undefined));
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    const waiting = await until('paused row', async () => {
+      const row = await seeRow(w.db, key);
+      return row.reason === 'PROVIDERS_PAUSED' ? row : undefined;
+    });
+    expect(waiting).toMatchObject({ state: S.QUEUED, tries: 0, attempts: 0 });
+    expect(dueInMs(waiting, w.clock)).toBe(10_000);
+    a.answer = () => sent;
+    await w.passes(10_000, 'sent', async () =>
+      (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
+    );
+    expect(a.calls).toHaveLength(2);
+  });
+});
+
+describe('a call whose outcome nobody knows', () => {
+  const once = () => new FakeProvider('a', (_message, call) => (call === 1 ? unknown : sent));
+
+  it('is made again at once for an OTP, by another provider if there is one', async () => {
+    const a = once();
+    const b = new FakeProvider('b');
+    await using w = await openWorker({ providers: [a, b] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db, { lane: Lane.CRITICAL });
+    await w.log.push([recordOf(key, { lane: Lane.CRITICAL })]);
+    await w.passes(0, 'sent', async () => ((await seeRow(w.db, key)).state === S.SENT ? true : undefined));
+    expect([a.calls.length, b.calls.length]).toEqual([1, 1]);
+    expect((await seeAttempts(w.db, key)).map(({ outcome }) => outcome)).toEqual(['ambiguous', 'sent']);
+    expect(await w.metrics.expose()).toMatch(/carillon_ambiguous_attempts_total 1/);
+  });
+
+  it('is AMBIGUOUS for a minute on the normal lane, then made again, and is dead after the last try', async () => {
+    const a = once();
+    await using w = await openWorker({ providers: [a], retryMs: [60_000] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    const row = await w.reaches(key, S.AMBIGUOUS);
+    expect(row.reason).toContain('the connection was lost');
+    expect(dueInMs(row, w.clock)).toBe(60_000);
+    await w.passes(60_000, 'sent', async () =>
+      (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
+    );
+    a.answer = () => unknown;
+    const other = await insertDelivery(w.db);
+    await w.log.push([recordOf(other)]);
+    await w.reaches(other, S.AMBIGUOUS);
+    await w.passes(60_000, 'dead', async () =>
+      (await seeRow(w.db, other)).state === S.DEAD ? true : undefined,
+    );
+    expect(a.calls).toHaveLength(4);
+  });
+
+  it('is left to a person on the bulk lane', async () => {
+    const a = once();
+    await using w = await openWorker({ providers: [a] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db, { lane: Lane.BULK });
+    await w.log.push([recordOf(key, { lane: Lane.BULK })]);
+    await w.reaches(key, S.AMBIGUOUS);
+    await w.passes(60_000, 'dead', async () =>
+      (await seeRow(w.db, key)).state === S.DEAD ? true : undefined,
+    );
+    expect(a.calls).toHaveLength(1);
+    const { rows } = await w.db.query<{ error: string }>({ text: 'select error from dead_letters' });
+    expect(rows[0]!.error).toContain('AMBIGUOUS');
+  });
+
+  it('is one that throws', async () => {
+    const a = new FakeProvider('a', () => Promise.reject(new Error('bug')));
+    await using w = await openWorker({ providers: [a] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    expect((await w.reaches(key, S.AMBIGUOUS)).reason).toBe('AMBIGUOUS: a: bug');
+  });
+});
+
+describe('workers', () => {
+  it('on the same rows never call twice, whoever hears of a row and how often', async () => {
+    await using t = await testDatabase();
+    const [a, b] = [new FakeProvider('a'), new FakeProvider('a')];
+    await using one = await openWorker({ providers: [a], node: 'one' }, t);
+    await using two = await openWorker({ providers: [b], node: 'two' }, t);
+    await insertUser(t.db);
+    const keys = await Promise.all(
+      Array.from({ length: 60 }, (_, n) => insertDelivery(t.db, { dueMs: n % 2 === 0 ? -1_000 : 45_000 })),
+    );
+    const records = keys.map((key) => recordOf(key));
+    await Promise.all([one, two, one, two].map((w) => w.log.push(records)));
+    one.clock.advance(2_000);
+    two.clock.advance(2_000);
+    for (const key of keys) await one.reaches(key, S.SENT);
+    const called = [...a.calls, ...b.calls].map((message) => message.notificationId);
+    expect(called.length).toBe(60);
+    expect(new Set(called).size).toBe(60);
+  });
+
+  it('do not hold a partition while a provider is slow, nor more rows than they may', async () => {
+    const gate = Promise.withResolvers<Outcome>();
+    const a = new FakeProvider('a', () => gate.promise);
+    await using w = await openWorker({ providers: [a], claimedCount: 3 });
+    await insertUser(w.db);
+    const keys = await Promise.all(Array.from({ length: 10 }, () => insertDelivery(w.db)));
+    await w.log.push(keys.map((key) => recordOf(key)));
+    await until('three calls', () => (a.calls.length === 3 ? true : undefined));
+    const { rows } = await w.db.query<{ count: number }>({
+      text: 'select count(*)::int from deliveries where fence > 0',
+    });
+    expect(rows[0]!.count).toBe(3);
+    gate.resolve(sent);
+    for (const key of keys) await w.reaches(key, S.SENT);
+    expect(a.calls).toHaveLength(10);
+  });
+
+  it('send an OTP while a bulk blast fills every slot of its own', async () => {
+    const gate = Promise.withResolvers<Outcome>();
+    const a = new FakeProvider('a', ({ lane }) => (lane === Lane.BULK ? gate.promise : sent));
+    await using w = await openWorker({ providers: [a] });
+    await insertUser(w.db);
+    const bulk = await Promise.all(
+      Array.from({ length: 40 }, () => insertDelivery(w.db, { lane: Lane.BULK })),
+    );
+    await w.log.push(bulk.map((key) => recordOf(key, { lane: Lane.BULK })));
+    await until('full slots', () => (a.calls.length === 8 ? true : undefined));
+    const otp = await insertDelivery(w.db, { lane: Lane.CRITICAL });
+    await w.log.push([recordOf(otp, { lane: Lane.CRITICAL })]);
+    await w.reaches(otp, S.SENT);
+    expect(a.calls).toHaveLength(9);
+    gate.resolve(sent);
+    await w.worker.idle();
+  });
+
+  it('do not call for a row that is cancelled while it waits for its slot', async () => {
+    const gate = Promise.withResolvers<Outcome>();
+    const a = new FakeProvider('a', () => gate.promise);
+    await using w = await openWorker({ providers: [a] });
+    await insertUser(w.db);
+    const first = await Promise.all(
+      Array.from({ length: 8 }, () => insertDelivery(w.db, { lane: Lane.BULK })),
+    );
+    const key = await insertDelivery(w.db, { lane: Lane.BULK });
+    await w.log.push([...first, key].map((one) => recordOf(one, { lane: Lane.BULK })));
+    await until('full slots', () => (a.calls.length === 8 ? true : undefined));
+    expect(await seeRow(w.db, key)).toMatchObject({ state: S.QUEUED, held: true });
+    await w.db.query({
+      text: 'update notifications set state = 5, due_at = null where id = $1',
+      values: [key.notificationId],
+    });
+    gate.resolve(sent);
+    await w.reaches(key, S.CANCELLED);
+    expect(a.calls).toHaveLength(8);
+  });
+
+  it('that stop finish their calls and give back the rest', async () => {
+    const gate = Promise.withResolvers<Outcome>();
+    const a = new FakeProvider('a', () => gate.promise);
+    await using t = await testDatabase();
+    const w = await openWorker({ providers: [a] }, t);
+    await insertUser(t.db);
+    const keys = await Promise.all(
+      Array.from({ length: 10 }, () => insertDelivery(t.db, { lane: Lane.BULK })),
+    );
+    await w.log.push(keys.map((key) => recordOf(key, { lane: Lane.BULK })));
+    await until('full slots', () => (a.calls.length === 8 ? true : undefined));
+    const stopped = w[Symbol.asyncDispose]();
+    gate.resolve(sent);
+    await stopped;
+    const states = await Promise.all(keys.map((key) => seeRow(t.db, key)));
+    expect(states.filter(({ state }) => state === S.SENT)).toHaveLength(8);
+    const left = states.filter(({ state }) => state === S.QUEUED);
+    expect(left).toHaveLength(2);
+    for (const row of left) expect(row).toMatchObject({ held: false, attempts: 0 });
+    expect(a.calls).toHaveLength(8);
+  });
+
+  it('take a provider that asks for patience at its word, without using up a try', async () => {
+    const a = new FakeProvider('a', (_message, call) =>
+      call === 1 ? { kind: 'throttled', retryAfterMs: 7_000 } : sent,
+    );
+    await using w = await openWorker({ providers: [a], retryMs: [] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.log.push([recordOf(key)]);
+    const row = await until('patience', async () => {
+      const seen = await seeRow(w.db, key);
+      return seen.attempts === 1 && seen.state === S.QUEUED ? seen : undefined;
+    });
+    expect(row.tries).toBe(0);
+    expect(dueInMs(row, w.clock)).toBeGreaterThanOrEqual(7_000);
+    await w.passes(dueInMs(row, w.clock), 'sent', async () =>
+      (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
+    );
+  });
+
+  it('end a row whose notification expires while it waits', async () => {
+    const a = new FakeProvider('a', () => down);
+    await using w = await openWorker({ providers: [a], retryMs: [3_600_000] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db, { ttlMs: 30_000 });
+    await w.log.push([recordOf(key)]);
+    const row = await until('retry', async () => {
+      const seen = await seeRow(w.db, key);
+      return seen.tries === 1 && seen.state === S.QUEUED ? seen : undefined;
+    });
+    expect(dueInMs(row, w.clock)).toBeLessThanOrEqual(31_000);
+    await w.passes(31_000, 'expired', async () =>
+      (await seeRow(w.db, key)).state === S.EXPIRED ? true : undefined,
+    );
+    expect(a.calls).toHaveLength(1);
+  });
+
+  it('hand on the flow: the call stands below the record’s trace', async () => {
+    const spans: { name: string; parent: string | undefined; own: string }[] = [];
+    const span = (name: string, { parent }: { parent: string | undefined }) => {
+      const own = `00-${'a'.repeat(32)}-${systemIds.uuid().replaceAll('-', '').slice(-16)}-01`;
+      spans.push({ name, parent, own });
+      return { traceparent: own, set: () => {}, fail: () => {}, end: () => {} };
+    };
+    const a = new FakeProvider('a');
+    await using w = await openWorker({
+      providers: [a],
+      tracing: { root: span, span, flush: async () => {}, [Symbol.asyncDispose]: async () => {} },
+    });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    await w.log.push([recordOf(key, { traceparent })]);
+    await w.reaches(key, S.SENT);
+    const [wait, attempt, call] = spans;
+    expect([wait?.name, attempt?.name, call?.name]).toEqual(['log wait', 'attempt', 'provider call']);
+    expect([wait?.parent, attempt?.parent]).toEqual([traceparent, traceparent]);
+    expect(call?.parent).toBe(attempt?.own);
+    expect(a.calls[0]!.traceparent).toBe(call?.own);
+  });
+});
