@@ -1,0 +1,81 @@
+// What the README tells people to type is what works: its curl and its client are taken from it and run against a mesh.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, test } from 'vitest';
+import { startRunningMesh } from './support/running-mesh.ts';
+
+const root = join(import.meta.dirname, '..');
+
+/** The first code block of that language whose text holds `part`. */
+async function block(language: string, part: string): Promise<string> {
+  const readme = await readFile(join(root, 'README.md'), 'utf8');
+  const found = [...readme.matchAll(/```(\w+)\n([\s\S]*?)```/g)].find(
+    ([, tag, text]) => tag === language && text?.includes(part),
+  );
+  if (!found?.[2]) throw new Error(`the README has no ${language} block with ${part}`);
+  return found[2];
+}
+
+async function linesOf(child: ChildProcess, count: number): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: child.stdout! })) {
+    lines.push(line);
+    if (lines.length === count) break;
+  }
+  return lines;
+}
+
+test('the client of the README shows what the curl of the README sends, and acknowledges it', async () => {
+  await using mesh = await startRunningMesh();
+  const directory = await mkdtemp(join(tmpdir(), 'carillon-readme-'));
+  for (const name of ['gen', 'node_modules']) await symlink(join(root, name), join(directory, name));
+  const client = (await block('ts', 'edge.subscribe')).replace('http://127.0.0.1:7200', mesh.edge);
+  expect(client).toContain(mesh.edge);
+  expect(client.trim().split('\n').length).toBeLessThanOrEqual(15);
+  // A word of its own when the stream is open, so that the message is not sent before.
+  await writeFile(
+    join(directory, 'client.ts'),
+    client.replace(
+      'sessionId = frame.value.sessionId;',
+      "{ sessionId = frame.value.sessionId; console.log('open'); }",
+    ),
+  );
+  await writeFile(join(directory, 'package.json'), '{"type":"module"}');
+  const receiver = spawn(process.execPath, ['client.ts'], {
+    cwd: directory,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    expect(await linesOf(receiver, 1)).toEqual(['open']);
+    const curl = (await block('sh', 'IngestService/Send')).replace('http://127.0.0.1:7100', mesh.ingest);
+    expect(curl).toContain(mesh.ingest);
+    const arrived = linesOf(receiver, 1);
+    const sender = spawn('sh', ['-c', curl], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const [answer] = await linesOf(sender, 1);
+    const { notificationId } = JSON.parse(answer ?? '');
+    expect(notificationId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await arrived).toEqual(['Your order is on its way']);
+    await expect
+      .poll(
+        async () => {
+          const response = await fetch(`${mesh.ingest}/carillon.v1.IngestService/GetNotification`, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ notificationId }),
+          });
+          return (await response.json()).status.deliveries[0]?.state;
+        },
+        { timeout: 10_000 },
+      )
+      .toBe('DELIVERY_STATE_DELIVERED');
+  } finally {
+    const gone = once(receiver, 'exit');
+    receiver.kill();
+    await gone;
+    await rm(directory, { recursive: true, force: true });
+  }
+});
