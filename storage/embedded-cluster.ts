@@ -135,7 +135,7 @@ export function serverArguments(cluster: Cluster, port: number, tcp: boolean): s
     port: String(port),
     unix_socket_directories: '.',
     unix_socket_permissions: '0700',
-    max_connections: '60',
+    max_connections: '100',
     shared_buffers: '64MB',
     // What "accepted" rests on.
     fsync: 'on',
