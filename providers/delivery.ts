@@ -56,6 +56,13 @@ type Rest = { afterMs: number; reason: string } | 'gone' | 'finish';
 
 const gone = (text: string): Outcome => ({ kind: 'permanent', reason: text });
 
+/** Of an address that was not asked, since its provider is paused: it waits, which uses up no try. */
+const paused = (waitMs: number): Outcome => ({
+  kind: 'throttled',
+  reason: 'PROVIDERS_PAUSED',
+  retryAfterMs: waitMs,
+});
+
 /**
  * Sends a claimed row to `addresses` and stores what became of it. Returns how soon a row that goes on is due, for the
  * due loop to know, or undefined when it ended. Rejects only when the store fails: the lease then runs out, and what was
@@ -81,6 +88,7 @@ export async function deliver(
     const targets = addresses
       .filter((address) => !row.refusedAddresses.has(addressText(address)))
       .map((address): Target => ({ address, asked: new Set(), outcome: undefined }));
+    if (!row.notification) return await end(context, row, [gone('the notification is no longer kept')], []);
     if (addresses.length > 0 && targets.length === 0)
       return await end(context, row, [gone('every address has refused it')], []);
     return await tryAll(context, pool, row, targets, span);
@@ -101,8 +109,10 @@ async function tryAll(
   span: Span,
 ): Promise<number | undefined> {
   let ended: AttemptEnd[] = [];
+  let pausedMs: number = limits.providerPausedMs;
   for (let round = 0; round < limits.providerRoundsCount; round++) {
     const { planned, waitMs } = choose(pool, row, targets);
+    pausedMs = waitMs ?? pausedMs;
     if (planned.length === 0) {
       if (round > 0 || waitMs === undefined) break;
       await release(context.db, row, waitMs, 'PROVIDERS_PAUSED', context.now());
@@ -122,7 +132,7 @@ async function tryAll(
   return end(
     context,
     row,
-    targets.map((target) => target.outcome ?? gone('no provider serves this address')),
+    targets.map((target) => target.outcome ?? paused(pausedMs)),
     ended,
   );
 }

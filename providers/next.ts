@@ -21,7 +21,7 @@ export type Next =
   /** Nobody knows whether it went out. Settled after `afterMs` (see `settle`). */
   | { to: 'ambiguous'; afterMs: number; reason: string };
 
-/** What is done with a delivery whose call has an unknown outcome (docs/decisions/0005-ambiguous-attempts.md). */
+/** What is done with a delivery whose call has an unknown outcome (docs/decisions/0006-ambiguous-attempts.md). */
 export type AmbiguousPolicy = 'resend_at_once' | 'resend_later' | 'park';
 
 export function ambiguousPolicy(lane: Lane): AmbiguousPolicy {

@@ -1,10 +1,8 @@
-// From a record to a provider and on: retries, fallback, breakers, lanes, ambiguity, and nothing called twice.
+// From a record to a provider and on: mail, push, retries, lanes, and nothing called twice.
 import { describe, expect, it } from 'vitest';
-import { BreakerState } from '../gen/carillon/v1/admin_pb.ts';
 import { Channel, Lane, DeliveryState as S } from '../gen/carillon/v1/notification_pb.ts';
 import { systemIds } from '../runtime/ids.ts';
 import { replayDelivery } from '../storage/end-step.ts';
-import { listProviderReports } from '../storage/provider-reports.ts';
 import { listSandboxMessages } from '../storage/sandbox.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { insertDelivery, insertUser, seeAttempts, seeRow } from '../test/support/delivery-rows.ts';
@@ -17,7 +15,6 @@ import { FakeProvider, openWorker, recordOf } from './worker.fixture.ts';
 
 const down: Outcome = { kind: 'down', reason: 'no answer' };
 const sent: Outcome = { kind: 'sent', messageId: 'm' };
-const unknown: Outcome = { kind: 'unknown', reason: 'the connection was lost' };
 const smtpTo = (port: number) => smtpProvider({ url: `smtp://127.0.0.1:${port}?from=news@mesh.example` });
 const dueInMs = (row: { dueAt: Date | null }, clock: { now(): number }) => row.dueAt!.getTime() - clock.now();
 
@@ -201,154 +198,6 @@ describe('a push', () => {
   });
 });
 
-describe('another provider of the channel', () => {
-  it.each<[string, Outcome, boolean]>([
-    ['is asked at once when the first is down', down, true],
-    ['is asked at once when the first defers the message', { kind: 'transient', reason: '451' }, true],
-    ['is asked at once when the first is busy', { kind: 'throttled', retryAfterMs: 5_000 }, true],
-    ['is asked when the first does not like us', { kind: 'permanent', reason: '5.7.1', policy: true }, true],
-    [
-      'is not asked when the address is at fault',
-      { kind: 'permanent', reason: 'x', address: 'invalid' },
-      false,
-    ],
-    ['is not asked when nobody knows whether it went out', unknown, false],
-  ])('%s', async (_name, outcome, asked) => {
-    const a = new FakeProvider('a', () => outcome);
-    const b = new FakeProvider('b');
-    await using w = await openWorker({ providers: [a, b] });
-    await insertUser(w.db);
-    const key = await insertDelivery(w.db);
-    await w.log.push([recordOf(key)]);
-    await until('end of the try', async () => {
-      const { state } = await seeRow(w.db, key);
-      return state === S.QUEUED || state === S.SENDING ? undefined : state;
-    });
-    expect(a.calls).toHaveLength(1);
-    expect(b.calls).toHaveLength(asked ? 1 : 0);
-    if (asked) {
-      expect(await seeRow(w.db, key)).toMatchObject({ state: S.SENT, tries: 1, attempts: 2 });
-      expect((await seeAttempts(w.db, key)).map((attempt) => attempt.provider)).toEqual(['a', 'b']);
-    }
-  });
-
-  it('takes all while the breaker of the first is open, until one call finds that it works again', async () => {
-    const a = new FakeProvider('a', () => down);
-    const b = new FakeProvider('b');
-    await using w = await openWorker({ providers: [a, b], breaker: { failures: 2, openMs: 10_000 } });
-    await insertUser(w.db);
-    const send = async () => {
-      const key = await insertDelivery(w.db);
-      await w.log.push([recordOf(key)]);
-      await w.reaches(key, S.SENT);
-    };
-    for (let n = 0; n < 5; n++) await send();
-    expect([a.calls.length, b.calls.length]).toEqual([2, 5]);
-    await until('report', async () =>
-      (await listProviderReports(w.db)).find(
-        ({ provider, breaker }) => provider === 'a' && breaker === BreakerState.OPEN,
-      ),
-    );
-    expect(await w.metrics.expose()).toMatch(/carillon_breaker_state\{provider="a"\} 2/);
-    a.answer = () => sent;
-    w.clock.advance(10_000);
-    await send();
-    await send();
-    expect([a.calls.length, b.calls.length]).toEqual([4, 5]);
-  });
-});
-
-describe('an open breaker without another provider', () => {
-  it('leaves rows QUEUED, without attempts or tries, until it lets them through', async () => {
-    const a = new FakeProvider('a', () => down);
-    await using w = await openWorker({
-      providers: [a],
-      breaker: { failures: 1, openMs: 10_000 },
-      retryMs: [3_600_000],
-    });
-    await insertUser(w.db);
-    const first = await insertDelivery(w.db);
-    await w.log.push([recordOf(first)]);
-    await until('failed try', async () => ((await seeRow(w.db, first)).tries === 1 ? true : undefined));
-    const key = await insertDelivery(w.db);
-    await w.log.push([recordOf(key)]);
-    const waiting = await until('paused row', async () => {
-      const row = await seeRow(w.db, key);
-      return row.reason === 'PROVIDERS_PAUSED' ? row : undefined;
-    });
-    expect(waiting).toMatchObject({ state: S.QUEUED, tries: 0, attempts: 0 });
-    expect(dueInMs(waiting, w.clock)).toBe(10_000);
-    a.answer = () => sent;
-    await w.passes(10_000, 'sent', async () =>
-      (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
-    );
-    expect(a.calls).toHaveLength(2);
-  });
-});
-
-describe('a call whose outcome nobody knows', () => {
-  const once = () => new FakeProvider('a', (_message, call) => (call === 1 ? unknown : sent));
-
-  it('is made again at once for an OTP, by another provider if there is one', async () => {
-    const a = once();
-    const b = new FakeProvider('b');
-    await using w = await openWorker({ providers: [a, b] });
-    await insertUser(w.db);
-    const key = await insertDelivery(w.db, { lane: Lane.CRITICAL });
-    await w.log.push([recordOf(key, { lane: Lane.CRITICAL })]);
-    await w.passes(0, 'sent', async () => ((await seeRow(w.db, key)).state === S.SENT ? true : undefined));
-    expect([a.calls.length, b.calls.length]).toEqual([1, 1]);
-    expect((await seeAttempts(w.db, key)).map(({ outcome }) => outcome)).toEqual(['ambiguous', 'sent']);
-    expect(await w.metrics.expose()).toMatch(/carillon_ambiguous_attempts_total 1/);
-  });
-
-  it('is AMBIGUOUS for a minute on the normal lane, then made again, and is dead after the last try', async () => {
-    const a = once();
-    await using w = await openWorker({ providers: [a], retryMs: [60_000] });
-    await insertUser(w.db);
-    const key = await insertDelivery(w.db);
-    await w.log.push([recordOf(key)]);
-    const row = await w.reaches(key, S.AMBIGUOUS);
-    expect(row.reason).toContain('the connection was lost');
-    expect(dueInMs(row, w.clock)).toBe(60_000);
-    await w.passes(60_000, 'sent', async () =>
-      (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
-    );
-    a.answer = () => unknown;
-    const other = await insertDelivery(w.db);
-    await w.log.push([recordOf(other)]);
-    await w.reaches(other, S.AMBIGUOUS);
-    await w.passes(60_000, 'dead', async () =>
-      (await seeRow(w.db, other)).state === S.DEAD ? true : undefined,
-    );
-    expect(a.calls).toHaveLength(4);
-  });
-
-  it('is left to a person on the bulk lane', async () => {
-    const a = once();
-    await using w = await openWorker({ providers: [a] });
-    await insertUser(w.db);
-    const key = await insertDelivery(w.db, { lane: Lane.BULK });
-    await w.log.push([recordOf(key, { lane: Lane.BULK })]);
-    await w.reaches(key, S.AMBIGUOUS);
-    await w.passes(60_000, 'dead', async () =>
-      (await seeRow(w.db, key)).state === S.DEAD ? true : undefined,
-    );
-    expect(a.calls).toHaveLength(1);
-    const { rows } = await w.db.query<{ error: string }>({ text: 'select error from dead_letters' });
-    expect(rows[0]!.error).toContain('AMBIGUOUS');
-  });
-
-  it('is one that throws', async () => {
-    const a = new FakeProvider('a', () => Promise.reject(new Error('bug')));
-    await using w = await openWorker({ providers: [a] });
-    await insertUser(w.db);
-    const key = await insertDelivery(w.db);
-    await w.log.push([recordOf(key)]);
-    expect((await w.reaches(key, S.AMBIGUOUS)).reason).toBe('AMBIGUOUS: a: bug');
-  });
-});
-
 describe('workers', () => {
   it('on the same rows never call twice, whoever hears of a row and how often', async () => {
     await using t = await testDatabase();
@@ -464,6 +313,17 @@ describe('workers', () => {
     await w.passes(dueInMs(row, w.clock), 'sent', async () =>
       (await seeRow(w.db, key)).state === S.SENT ? true : undefined,
     );
+  });
+
+  it('end a row whose notification is no longer kept', async () => {
+    const a = new FakeProvider('a');
+    await using w = await openWorker({ providers: [a] });
+    await insertUser(w.db);
+    const key = await insertDelivery(w.db);
+    await w.db.query({ text: 'delete from notifications where id = $1', values: [key.notificationId] });
+    await w.log.push([recordOf(key)]);
+    expect((await w.reaches(key, S.FAILED)).reason).toContain('no longer kept');
+    expect(a.calls).toHaveLength(0);
   });
 
   it('end a row whose notification expires while it waits', async () => {

@@ -56,13 +56,14 @@ interface ClaimedRow {
   step: number;
   step_channel: number;
   tries: number;
+  attempts: number;
   fence: number;
 }
 
 const TAKE = `update deliveries d
   set held = true, fence = d.fence + 1, due_at = coalesce($3::timestamptz, now()) + $4::int * interval '1 ms'
   from due where d.notification_id = due.notification_id and d.user_id = due.user_id and d.channel = due.channel
-  returning d.notification_id, d.user_id, d.channel, d.tenant, d.lane, d.steps, d.step, d.step_channel, d.tries, d.fence`;
+  returning d.notification_id, d.user_id, d.channel, d.tenant, d.lane, d.steps, d.step, d.step_channel, d.tries, d.attempts, d.fence`;
 
 /**
  * Claims those of `keys` that are QUEUED in this share and that nobody holds (or whose lease or retry time has come).
@@ -255,7 +256,7 @@ function readNotification(row: NotificationRow): ClaimedNotification | undefined
 
 async function triedBefore(db: Queryable, rows: readonly ClaimedRow[]) {
   const tried = new Map<string, { ambiguous: Set<string>; refused: Set<string> }>();
-  const again = rows.filter((row) => row.tries > 0);
+  const again = rows.filter((row) => row.attempts > 0);
   if (again.length === 0) return tried;
   const { rows: attempts } = await db.query<TriedRow & { step: number }>({
     name: 'claims-tried',

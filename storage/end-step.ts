@@ -6,6 +6,7 @@ import { ChannelRecordSchema } from '../gen/carillon/v1/event_pb.ts';
 import { type Channel, DeliveryState, type Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { systemIds } from '../runtime/ids.ts';
 import type { Queryable } from './database.ts';
+import { PROVIDER_SOURCE } from './dead-letters.ts';
 import { takeNextStep } from './deliveries.ts';
 import { type DeliveryKey, followingStep, type Step } from './delivery-row.ts';
 
@@ -78,11 +79,12 @@ export async function bury(tx: Queryable, row: HeldRow, error: string): Promise<
   await tx.query({
     name: 'end-step-bury',
     text: `insert into dead_letters (id, tenant, source, key, lane, channel, notification_id, user_id, value, error)
-           values ($1, $2, 'provider', $3, $4, $5, $6, $7, $8, $9)`,
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
     values: [
       systemIds.uuid(),
       row.tenant,
-      userKey(row.tenant, row.userId).replace('\u0000', ' '),
+      PROVIDER_SOURCE,
+      userKey(row.tenant, row.userId),
       row.lane,
       row.stepChannel,
       row.notificationId,

@@ -130,7 +130,7 @@ export async function escalateDue(
     const { state, written } = await db.transaction((tx) =>
       endStep(tx, handoff, heldRow(row), {
         from: [S.WAITING],
-        reason: 'NO_ACK',
+        reason: row.steps[row.step]?.until === 'read' ? 'NOT_READ' : 'NO_ACK',
         otherwise: 'failed',
         now,
       }),
