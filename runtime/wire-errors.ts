@@ -152,6 +152,8 @@ function reasonOf(code: Code): ReasonName {
 /** For our own clients: what a call failed with, as the CarillonError that the server threw. Others stay INTERNAL. */
 export function carillonError(error: unknown): CarillonError {
   if (error instanceof CarillonError) return error;
+  // What an interceptor of a client threw, wrapped by Connect.
+  if (error instanceof ConnectError && error.cause instanceof CarillonError) return error.cause;
   const wire = isServiceError(error) ? fromGrpc(error) : ConnectError.from(error);
   const found = foundIn(wire);
   if (!found || !(found.reason in reasons))
