@@ -1,0 +1,352 @@
+// What becomes of rows and notifications when their time comes.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
+import { Channel, DeliveryState, Lane, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
+import { ManualClock } from '../runtime/clock.manual.ts';
+import { limits } from '../runtime/limits.ts';
+import { silentLog } from '../runtime/log.ts';
+import type { Database } from '../storage/database.ts';
+import { nextStep, takeDue } from '../storage/deliveries.ts';
+import type { PlannedRow, Step } from '../storage/delivery-row.ts';
+import { storeChunk } from '../storage/store-deliveries.ts';
+import { testDatabase } from '../test/support/database.ts';
+import { insertNotification } from '../test/support/notification-rows.ts';
+import { RecordingHandoff } from '../test/support/recording-handoff.ts';
+import { judge } from './due.ts';
+import { DueLoop } from './due-loop.ts';
+import { dueNotifications } from './due-notifications.ts';
+import { answer, laneOf } from './router.fixture.ts';
+
+const S = DeliveryState;
+const N = NotificationState;
+const O = TargetOutcome;
+const NOW = 1_800_000_000_000;
+
+const inApp = (afterMs: number, until: 'ack' | 'read' = 'ack'): Step => ({
+  channel: Channel.IN_APP,
+  afterMs,
+  until,
+});
+const email: Step = { channel: Channel.EMAIL, afterMs: 0, until: 'ack' };
+const gone = { edges: [], vanishedAtMs: undefined };
+const two = { steps: [inApp(10_000), email], step: 0 };
+
+const verdict = (
+  outcome: TargetOutcome,
+  agoMs = 0,
+  where: { edges: string[]; vanishedAtMs: number | undefined } = gone,
+) => judge(two, { shown: { outcome, agoMs }, where }, NOW);
+
+describe('an in-app step whose time is up', () => {
+  it('goes on when the client had it long enough and did not acknowledge it', () => {
+    expect(verdict(O.ALREADY, 10_000)).toEqual({ kind: 'move', reason: 'NO_ACK' });
+  });
+
+  it('waits as long as is missing since it was written', () => {
+    expect(verdict(O.ALREADY, 4_000)).toEqual({ kind: 'wait', inMs: 6_000 });
+    expect(verdict(O.WRITTEN)).toEqual({ kind: 'wait', inMs: 10_000 });
+    expect(verdict(O.CATCHING_UP)).toEqual({ kind: 'wait', inMs: 10_000 });
+  });
+
+  it('goes on for a user who closed, or whose linger is over, and not before', () => {
+    expect(verdict(O.NO_SESSION)).toEqual({ kind: 'move', reason: 'OFFLINE' });
+    expect(verdict(O.NO_SESSION, 0, { edges: [], vanishedAtMs: NOW - 2_000 })).toEqual({
+      kind: 'wait',
+      inMs: 3_000,
+    });
+    expect(verdict(O.NO_SESSION, 0, { edges: [], vanishedAtMs: NOW - limits.lingerMs })).toMatchObject({
+      kind: 'move',
+    });
+  });
+
+  it('never waits for nothing, and never longer than the step or the linger', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(100_000),
+        fc.constantFrom(O.WRITTEN, O.ALREADY, O.CATCHING_UP, O.NO_SESSION),
+        fc.nat(200_000),
+        fc.option(fc.integer({ min: -100_000, max: 100_000 }), { nil: undefined }),
+        (afterMs, outcome, agoMs, ago) => {
+          const where = { edges: [], vanishedAtMs: ago === undefined ? undefined : NOW - ago };
+          const got = judge(
+            { steps: [inApp(afterMs), email], step: 0 },
+            { shown: { outcome, agoMs }, where },
+            NOW,
+          );
+          if (got.kind !== 'wait') return;
+          expect(got.inMs).toBeLessThanOrEqual(Math.max(afterMs, limits.lingerMs, limits.catchUpMs));
+          if (outcome !== O.WRITTEN) expect(got.inMs).toBeGreaterThan(0);
+        },
+      ),
+    );
+  });
+
+  it('is an end when nothing follows, and goes on unread whoever is here', () => {
+    const shown = { outcome: O.WRITTEN, agoMs: 0 };
+    expect(judge({ steps: [inApp(0)], step: 0 }, { shown, where: gone }, NOW)).toMatchObject({
+      kind: 'end',
+      state: S.SENT,
+    });
+    expect(judge({ steps: [inApp(5, 'read'), email], step: 0 }, { shown, where: gone }, NOW)).toEqual({
+      kind: 'move',
+      reason: 'NOT_READ',
+    });
+  });
+});
+
+const row = (notificationId: string, userId: string, steps: Step[]): PlannedRow => ({
+  notificationId,
+  userId,
+  channel: steps[0]!.channel,
+  tenant: 'default',
+  lane: Lane.NORMAL,
+  state: S.WAITING,
+  reason: 'ONLINE',
+  steps,
+  step: 0,
+  stepChannel: Channel.IN_APP,
+  dueAtMs: 0,
+  inInbox: true,
+  inputs: { online: true },
+});
+
+async function storedRow(db: Database, id: string) {
+  const { rows } = await db.query({
+    text: `select state, reason, step, step_channel, seq, fence, tries, inputs, due_at is null as ended,
+                  round(extract(epoch from due_at - now()))::int as due from deliveries where notification_id = $1`,
+    values: [id],
+  });
+  return rows[0];
+}
+
+const stored = async (db: Database, handoff: RecordingHandoff, rows: PlannedRow[]) =>
+  storeChunk(db, handoff, rows, { nowMs: 0, reconcileMs: 1_000, traceparents: new Map() });
+
+describe('due rows', () => {
+  it('are moved to the next step, with its record and the reason kept', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db);
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-00`;
+    const id = await insertNotification(t.db, { users: ['ada'], traceparent });
+    await stored(t.db, lane.handoff, [row(id, 'ada', [inApp(10_000), email])]);
+    expect(await lane.due.run()).toBe(1);
+    expect(await storedRow(t.db, id)).toMatchObject({
+      state: S.QUEUED,
+      reason: 'OFFLINE',
+      step: 1,
+      step_channel: Channel.EMAIL,
+      due: limits.reconcileMs / 1_000,
+      inputs: {
+        online: true,
+        moved: [{ from: Channel.IN_APP, to: Channel.EMAIL, reason: 'OFFLINE', at: expect.any(String) }],
+      },
+    });
+    expect(lane.handoff.committed).toMatchObject([
+      { topic: 'carillon.email.normal', key: 'default\u001fada', headers: { traceparent } },
+    ]);
+    expect(await lane.due.run()).toBe(0);
+  });
+
+  it('are left alone when an ack came while the edge was asked', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db);
+    const id = await insertNotification(t.db, { users: ['ada'] });
+    await stored(t.db, lane.handoff, [row(id, 'ada', [inApp(0), email])]);
+    lane.presence.enter({ tenant: 'default', userId: 'ada' }, 'edge-1');
+    lane.links.answers = async () => {
+      await t.db.query({
+        text: `update deliveries set state = ${S.DELIVERED}, due_at = null, fence = fence + 1`,
+      });
+      return answer(O.ALREADY, 60_000);
+    };
+    expect(await lane.due.run()).toBe(1);
+    expect(await storedRow(t.db, id)).toMatchObject({ state: S.DELIVERED, step: 0, ended: true });
+    expect(lane.handoff.committed).toEqual([]);
+  });
+
+  it('end with their notification', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db);
+    const expired = await insertNotification(t.db, { users: ['ada'] });
+    const cancelled = await insertNotification(t.db, { users: ['ada'] });
+    await stored(
+      t.db,
+      lane.handoff,
+      [expired, cancelled].map((id) => row(id, 'ada', [inApp(0), email])),
+    );
+    await t.db.query({
+      text: `update notifications set expires_at = now() - interval '1 s' where id = $1`,
+      values: [expired],
+    });
+    await t.db.query({
+      text: `update notifications set state = ${N.CANCELLED} where id = $1`,
+      values: [cancelled],
+    });
+    expect(await lane.due.run()).toBe(2);
+    expect(await storedRow(t.db, expired)).toMatchObject({
+      state: S.EXPIRED,
+      reason: 'EXPIRED',
+      ended: true,
+    });
+    expect(await storedRow(t.db, cancelled)).toMatchObject({ state: S.CANCELLED, ended: true });
+  });
+
+  it('that come to a step in the app get their item then, and are shown', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db);
+    const id = await insertNotification(t.db, { users: ['ada'] });
+    const steps = [email, { ...inApp(0) }];
+    await stored(t.db, lane.handoff, [
+      { ...row(id, 'ada', steps), state: S.QUEUED, stepChannel: Channel.EMAIL, inInbox: false },
+    ]);
+    const taken = await takeDue(t.db, {
+      channel: Channel.EMAIL,
+      lane: Lane.NORMAL,
+      count: 1,
+      leaseMs: 1_000,
+    });
+    const [moved] = await nextStep(
+      t.db,
+      lane.handoff,
+      taken.map((one) => ({ row: one, reason: 'PERMANENT' })),
+    );
+    expect(moved).toMatchObject({ state: S.WAITING, stepChannel: Channel.IN_APP, seq: 1 });
+    lane.presence.enter({ tenant: 'default', userId: 'ada' }, 'edge-1');
+    expect(await lane.due.run()).toBe(1);
+    expect(lane.links.shown).toMatchObject([{ userId: 'ada', seq: 1 }]);
+    expect(await storedRow(t.db, id)).toMatchObject({ state: S.SENT, seq: 1, ended: true });
+  });
+
+  it('are shared out among routers: each is moved once', async () => {
+    await using t = await testDatabase({ connections: 8 });
+    const users = Array.from({ length: 500 }, (_, n) => `user-${n}`);
+    const id = await insertNotification(t.db, { users });
+    const handoff = new RecordingHandoff();
+    for (let at = 0; at < users.length; at += 100)
+      await stored(
+        t.db,
+        handoff,
+        users.slice(at, at + 100).map((user) => row(id, user, [inApp(0), email])),
+      );
+    const lanes = Array.from({ length: 4 }, () => laneOf(t.db, handoff));
+    const taken = await Promise.all(
+      lanes.map(async (lane) => {
+        let sum = 0;
+        for (let got = await lane.due.run(); got > 0; got = await lane.due.run()) sum += got;
+        return sum;
+      }),
+    );
+    expect(taken.reduce((sum, got) => sum + got, 0)).toBe(500);
+    expect(handoff.committed).toHaveLength(500);
+  });
+});
+
+describe('due notifications', () => {
+  const run = async (db: Database, handoff = new RecordingHandoff()) => {
+    const count = await dueNotifications(db, handoff).run();
+    return { count, topics: handoff.committed.map((record) => record.topic), handoff };
+  };
+  const stateOf = async (db: Database, id: string) => {
+    const { rows } = await db.query({
+      text: 'select state, round(extract(epoch from due_at - now()))::int as due from notifications where id = $1',
+      values: [id],
+    });
+    return rows[0];
+  };
+
+  it('begin when they were scheduled, and not before', async () => {
+    await using t = await testDatabase();
+    const id = await insertNotification(t.db, { users: ['ada'], state: N.SCHEDULED, dueInMs: 60_000 });
+    expect(await run(t.db)).toMatchObject({ count: 0 });
+    await t.db.query({ text: 'update notifications set due_at = now()' });
+    const { count, handoff } = await run(t.db);
+    expect(count).toBe(1);
+    expect(handoff.committed).toMatchObject([{ topic: 'carillon.raw.normal', key: 'default\u001fada' }]);
+    expect(await stateOf(t.db, id)).toEqual({ state: N.ACCEPTED, due: limits.reconcileMs / 1_000 });
+  });
+
+  it('that the log forgot are put on it again, less and less often', async () => {
+    await using t = await testDatabase();
+    const id = await insertNotification(t.db, { users: ['ada', 'bob'], dueInMs: 0 });
+    await t.db.query({ text: `update notifications set created_at = now() - interval '5 min'` });
+    const { handoff } = await run(t.db);
+    expect(handoff.committed).toMatchObject([{ topic: 'carillon.raw.normal', key: id }]);
+    expect(await stateOf(t.db, id)).toEqual({ state: N.ACCEPTED, due: 300 });
+  });
+
+  it('wait for the log when it is only slow', async () => {
+    await using t = await testDatabase();
+    await insertNotification(t.db, { users: ['ada'], dueInMs: 0 });
+    await insertNotification(t.db, { users: ['bob'], state: N.SCHEDULED, dueInMs: 0 });
+    const handoff = new RecordingHandoff();
+    handoff.oldestMs = limits.reconcileMs + 1;
+    expect((await run(t.db, handoff)).topics).toHaveLength(1);
+    expect(handoff.committed[0]?.key).toBe('default\u001fbob');
+  });
+
+  it('expire', async () => {
+    await using t = await testDatabase();
+    const id = await insertNotification(t.db, { users: ['ada'], state: N.SCHEDULED, dueInMs: 0, ttlMs: -1 });
+    expect(await run(t.db)).toMatchObject({ count: 1, topics: [] });
+    expect(await stateOf(t.db, id)).toEqual({ state: N.EXPIRED, due: null });
+  });
+});
+
+describe('the due loop', () => {
+  /** Lets promises run until the loop sleeps again. */
+  const settle = async () => {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  };
+
+  it('sleeps until the next due time, a second at most, and does not spin on what others hold', async () => {
+    const clock = new ManualClock();
+    const startMs = clock.now();
+    const looks: number[] = [];
+    const answers: (number | undefined)[] = [40, 0, 5_000, undefined, 100];
+    const loop = new DueLoop(
+      {
+        run: () => {
+          looks.push(clock.now() - startMs);
+          return Promise.resolve(0);
+        },
+        earliestMs: () => Promise.resolve(answers.shift()),
+      },
+      { name: 'test', clock, log: silentLog },
+    );
+    for (let ms = 0; ms < 2_500; ms++) {
+      await settle();
+      clock.advance(1);
+    }
+    expect(looks.slice(0, 5)).toEqual([0, 41, 41 + limits.dueBusyMs, 1_291, 2_291]);
+    await loop[Symbol.asyncDispose]();
+    await loop[Symbol.asyncDispose]();
+  });
+
+  it('wakes when something becomes due sooner, and goes on after an error', async () => {
+    const clock = new ManualClock();
+    let looks = 0;
+    const loop = new DueLoop(
+      {
+        run: () => {
+          looks++;
+          return looks === 2 ? Promise.reject(new Error('not now')) : Promise.resolve(0);
+        },
+        earliestMs: () => Promise.resolve(undefined),
+      },
+      { name: 'test', clock, log: silentLog },
+    );
+    await settle();
+    loop.nudge(0);
+    await settle();
+    expect(looks).toBe(2);
+    loop.nudge(300);
+    clock.advance(299);
+    await settle();
+    expect(looks).toBe(2);
+    clock.advance(1);
+    await settle();
+    expect(looks).toBe(3);
+    await loop[Symbol.asyncDispose]();
+  });
+});
