@@ -72,7 +72,8 @@ export class LogConsumer {
   readonly topics: readonly string[];
   readonly #host: ConsumerHost;
   readonly #options: SubscribeOptions;
-  readonly #slots = new Slots();
+  /** Of each topic: one that is stuck leaves the others theirs. */
+  readonly #slots: ReadonlyMap<string, Slots>;
   readonly #owned = new Map<string, Owned>();
   /** Batches of partitions that were lost while in flight: whoever takes the partition again waits for them. */
   readonly #draining = new Map<string, Promise<void>>();
@@ -86,6 +87,7 @@ export class LogConsumer {
     this.member = member;
     this.group = options.group;
     this.topics = [...new Set(options.topics)];
+    this.#slots = new Map(this.topics.map((topic) => [topic, new Slots()]));
   }
 
   ready(): Promise<void> {
@@ -137,7 +139,7 @@ export class LogConsumer {
         partition,
         position,
         handler: this.#options,
-        slots: this.#slots,
+        slots: this.#slots.get(topic) ?? new Slots(),
         clock,
         log,
         holds: () => this.#host.holds() && !owned.leaving,

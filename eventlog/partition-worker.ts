@@ -40,6 +40,8 @@ export interface WorkerOptions {
   onProgress(position: bigint): void;
   /** Half of the buffer has become free. */
   onRoom(): void;
+  /** Nothing is begun before this: an earlier worker of the partition may still have a batch in flight. */
+  after?: Promise<void> | undefined;
 }
 
 export class PartitionWorker {
@@ -109,6 +111,7 @@ export class PartitionWorker {
   async #run(): Promise<void> {
     const { slots, handler, clock, log, topic, partition } = this.#options;
     const { signal } = this.#stop;
+    await this.#options.after;
     await slots.take();
     try {
       if (signal.aborted || !this.#options.holds()) return;

@@ -12,6 +12,8 @@ export const limits = {
 
   // --- PostgreSQL
   databaseConnections: 12,
+  /** One pool for each role in a process; the embedded server takes 60 connections. */
+  roleConnectionsCount: { ingest: 8, router: 12, edge: 8, providers: 10, ops: 2 },
   databaseConnectMs: 5_000,
   transactionTries: 5,
 
@@ -273,6 +275,13 @@ export const limits = {
   /** Longest retry schedule that may be configured. */
   providerRetriesCount: 16,
 
+  // --- process
+  /** What calls in flight get when their port closes. */
+  portCloseMs: 5_000,
+  /** Partitions ahead are looked after, and gauges set, this often. */
+  partitionsMs: 3_600_000,
+  gaugesMs: 5_000,
+
   // --- ops port
   readinessMs: 2_000,
   readinessAnswerMs: 1_500,
@@ -352,6 +361,15 @@ export const limits = {
   /** Pause before a consumer that crashed is made anew. */
   kafkaRestartMs: 1_000,
   kafkaStopMs: 10_000,
+  /** One produce, and how often it is sent again within one append. */
+  kafkaProduceMs: 5_000,
+  kafkaProduceRetriesCount: 2,
+  kafkaLeaderTriesCount: 50,
+  kafkaCommitDelayMs: 50,
+  kafkaWatchMs: 1_000,
+  /** The same line of kafkajs is logged at most this often; so many different ones are told apart. */
+  kafkaLogMs: 10_000,
+  kafkaLogLinesCount: 200,
 
   // --- outbox
   /** A row belongs to the process that wrote it for so long; then the sweep may take it. */
