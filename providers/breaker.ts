@@ -22,7 +22,7 @@ export interface BreakerOptions {
 }
 
 /** Outcomes that say something about the provider rather than about the message or its address. */
-export function isFailure(outcome: unknown): boolean {
+function isFailure(outcome: unknown): boolean {
   const { kind, policy } = outcome as Outcome & { policy?: true };
   return kind === 'down' || kind === 'config' || kind === 'unknown' || policy === true;
 }

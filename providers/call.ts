@@ -18,7 +18,7 @@ const labels: Record<OutcomeKind, string> = {
 };
 
 /** One line of at most `limits.providerReasonChars`, led by the provider's name. */
-export function sentence(provider: string, reason: string): string {
+function sentence(provider: string, reason: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed.
   const line = reason.replace(/[\u0000-\u001f\u007f\s]+/gu, ' ').trim();
   return `${provider}: ${line === '' ? 'no reason given' : line}`.slice(0, limits.providerReasonChars);

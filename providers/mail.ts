@@ -39,8 +39,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-export const escapeHtml = (text: string): string =>
-  text.replace(/[&<>"']/g, (sign) => ENTITIES[sign] ?? sign);
+const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (sign) => ENTITIES[sign] ?? sign);
 
 /** The address as it may stand in a link: web and mail addresses only. */
 function linkable(url: string): string | undefined {
@@ -48,7 +47,7 @@ function linkable(url: string): string | undefined {
   return parsed && ['http:', 'https:', 'mailto:'].includes(parsed.protocol) ? parsed.href : undefined;
 }
 
-export function mailText({ title, body, actions }: Content): string {
+function mailText({ title, body, actions }: Content): string {
   const links = actions.flatMap(({ label, url }) => {
     const href = linkable(url);
     return href === undefined ? [] : [`${headerText(label)}: ${href}`];
@@ -56,7 +55,7 @@ export function mailText({ title, body, actions }: Content): string {
   return `${[body === '' ? title : body, ...links].join('\n\n')}\n`;
 }
 
-export function mailHtml({ title, body, imageUrl, actions }: Content): string {
+function mailHtml({ title, body, imageUrl, actions }: Content): string {
   const image = linkable(imageUrl);
   const parts = [
     title === '' ? '' : `<h1 style="font-size:1.25em;margin:0 0 .75em">${escapeHtml(title)}</h1>`,

@@ -22,9 +22,9 @@ export type Next =
   | { to: 'ambiguous'; afterMs: number; reason: string };
 
 /** What is done with a delivery whose call has an unknown outcome (docs/decisions/0006-ambiguous-attempts.md). */
-export type AmbiguousPolicy = 'resend_at_once' | 'resend_later' | 'park';
+type AmbiguousPolicy = 'resend_at_once' | 'resend_later' | 'park';
 
-export function ambiguousPolicy(lane: Lane): AmbiguousPolicy {
+function ambiguousPolicy(lane: Lane): AmbiguousPolicy {
   switch (lane) {
     case Lane.CRITICAL:
       return 'resend_at_once';
@@ -41,7 +41,7 @@ export function ambiguousWaitMs(lane: Lane, retryMs: readonly number[]): number 
 }
 
 /** The delay before the next try, spread over 80–120 %, so that what failed together does not come back together. */
-export function backoffMs({ tries, retryMs, random }: NextContext): number | undefined {
+function backoffMs({ tries, retryMs, random }: NextContext): number | undefined {
   const base = retryMs[tries - 1];
   return base === undefined ? undefined : Math.round(base * (0.8 + 0.4 * random));
 }

@@ -19,7 +19,7 @@ export interface Message {
   attemptId: string;
 }
 
-export interface SendOptions {
+interface SendOptions {
   /** Aborts when the call has taken too long. The provider must then settle at once, by what it knows. */
   signal: AbortSignal;
   attemptId: string;

@@ -9,7 +9,7 @@ import { putProviderReports } from '../storage/provider-reports.ts';
 import type { PoolMember } from './pool.ts';
 
 /** The gauge's numbers, as documented. */
-export const breakerGauge: Record<BreakerState, number> = {
+const breakerGauge: Record<BreakerState, number> = {
   [BreakerState.UNSPECIFIED]: 0,
   [BreakerState.CLOSED]: 0,
   [BreakerState.HALF_OPEN]: 1,

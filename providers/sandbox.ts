@@ -6,7 +6,7 @@ import { keepSandboxMessage, trimSandboxMessages } from '../storage/sandbox.ts';
 import type { Message, Outcome, Provider } from './provider.ts';
 
 /** What an address can ask for: a device token `sandbox:<word>…`, an email `…+<word>@…`, a phone that ends in `<number>`. */
-export const sandboxWords = {
+const sandboxWords = {
   unregistered: '0001',
   bounce: '0002',
   refused: '0003',

@@ -5,6 +5,7 @@ import { systemIds } from '../runtime/ids.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { insertDelivery, seeAttempts, seeRow } from '../test/support/delivery-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
+import { until } from '../test/support/until.ts';
 import { type Attempt, begin, finish } from './attempts.ts';
 import { callForward, claimDue, claimRows, earliestDueMs, release } from './claims.ts';
 import type { Database } from './database.ts';
@@ -150,6 +151,38 @@ describe('a call', () => {
       const [cancelled, begun] = await Promise.all([cancel, beginWith(t.db, row!, attempt())]);
       expect(cancelled).toBe(begun !== 'begun');
     }
+  });
+
+  it('waits for a cancel that has not committed yet, and then is not made', async () => {
+    await using t = await testDatabase();
+    const key = await insertDelivery(t.db);
+    const row = await claim(t.db, key);
+    const { begun } = await t.db.transaction(async (tx) => {
+      await tx.query({
+        text: 'select from notifications where id = $1 for update',
+        values: [key.notificationId],
+      });
+      await tx.query({
+        text: 'update notifications set state = 5, due_at = null where id = $1',
+        values: [key.notificationId],
+      });
+      const waiting = beginWith(t.db, row!, attempt());
+      let done = false;
+      void waiting.then(() => {
+        done = true;
+      });
+      await until('begin that waits or is done', async () => {
+        const { rows } = await tx.query<{ waits: boolean }>({
+          text: `select exists (select from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock') as waits`,
+        });
+        return done || rows[0]!.waits ? true : undefined;
+      });
+      expect(done).toBe(false);
+      return { begun: waiting };
+    });
+    expect(await begun).toBe('cancelled');
+    expect(await seeRow(t.db, key)).toMatchObject({ state: S.CANCELLED });
   });
 
   it('that an ack overtook changes nothing of the row, and its outcome is kept', async () => {

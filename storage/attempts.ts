@@ -110,7 +110,7 @@ export async function begin(
 }
 
 /** Where the row goes. Delays in milliseconds. */
-export type Move =
+type Move =
   /** A provider took it. When the plan goes on unless somebody reacts, the row waits for that as long as the plan says. */
   | { to: 'sent' }
   | { to: 'retry'; afterMs: number; reason: string; counted: boolean }

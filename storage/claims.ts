@@ -21,7 +21,7 @@ export interface Share {
 }
 
 /** What all recipients of a notification have in common. */
-export interface ClaimedNotification {
+interface ClaimedNotification {
   category: string;
   content: Content;
   traceparent: string | undefined;
