@@ -50,7 +50,7 @@ export class Breaker {
   }: BreakerOptions) {
     this.#clock = clock;
     this.#openMs = openMs;
-    // cockatiel measures by Date.now(). Its backoff is asked for the duration at each look, so ours answers by the
+    // cockatiel measures by the wall clock. Its backoff is asked for the duration at each look, so ours answers by the
     // mesh's clock: nothing is left to wait once the time has come, and for ever before.
     const backoff: IBackoff<unknown> = {
       next: () => {

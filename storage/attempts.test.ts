@@ -172,7 +172,7 @@ describe('a call', () => {
         done = true;
       });
       await until('begin that waits or is done', async () => {
-        const { rows } = await tx.query<{ waits: boolean }>({
+        const { rows } = await t.db.query<{ waits: boolean }>({
           text: `select exists (select from pg_stat_activity
                  where datname = current_database() and wait_event_type = 'Lock') as waits`,
         });
