@@ -276,6 +276,8 @@ export const limits = {
   providerRetriesCount: 16,
 
   // --- process
+  /** How long a start waits for the event log before it serves without it. */
+  startWaitMs: 15_000,
   /** What calls in flight get when their port closes. */
   portCloseMs: 5_000,
   /** Partitions ahead are looked after, and gauges set, this often. */
@@ -397,11 +399,18 @@ export const limits = {
   presenceTickMs: 10,
   /** Changes that wait while the store is away; beyond it everything is written anew once it is back. */
   presencePendingCount: 50_000,
-  /** Changes in one round trip. */
+  /** Users in one round trip. */
   presenceBatchCount: 1_000,
   presenceLocateMs: 200,
-  presenceLocateUsersCount: 500,
+  /** What an edge's lease said is believed for so long. */
+  presenceLeaseCacheMs: 500,
+  /** Entries of a user whom nobody writes any more vanish after this; present ones are written again in half of it. */
+  presenceKeptMs: 12 * 3_600_000,
   redisConnectMs: 3_000,
   redisReconnectMs: [50, 2_000],
+  redisCommandMs: 2_000,
+  /** A connection without any answer for so long is given up; pings keep an idle one alive. */
+  redisSilentMs: 6_000,
+  redisPingMs: 2_000,
   redisQueueCount: 10_000,
 } as const;

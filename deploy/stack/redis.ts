@@ -4,15 +4,23 @@ import { mkdir } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { limits } from '../../runtime/limits.ts';
-import { findRedis } from './debian-redis.ts';
+import { type DebianProgram, findDebianProgram } from './debian-packages.ts';
 import type { Service } from './service.ts';
+
+const program: DebianProgram = {
+  name: 'redis',
+  title: 'Redis',
+  command: 'redis-server',
+  packages: ['redis-server', 'redis-tools'],
+  path: 'usr/bin/redis-server',
+};
 
 export const redis: Service = {
   name: 'redis',
   stopSignal: 'TERM',
 
   async prepare(place, log) {
-    const found = await findRedis(log);
+    const found = await findDebianProgram(program, log);
     const directory = join(place.directory, 'data');
     await mkdir(directory, { recursive: true });
     const settings = {

@@ -1,13 +1,11 @@
 // What a stack remembers in its directory: the ports, and which processes are its own. One command at a time changes it.
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock } from '../../runtime/clock.ts';
-import { CarillonError } from '../../runtime/errors.ts';
 import { systemIds } from '../../runtime/ids.ts';
 import { limits } from '../../runtime/limits.ts';
 import type { ProcessIdentity } from '../../runtime/process-identity.ts';
-import { holdDirectory } from '../../storage/embedded-lock.ts';
 import { type Place, type ServiceName, serviceNames } from './service.ts';
+import { waitForTurn } from './turn.ts';
 
 interface ServiceState {
   port: number;
@@ -51,22 +49,6 @@ export async function removeState(directory: string): Promise<void> {
 }
 
 /** Holds the directory for one change; waits while another command works on the same stack. */
-export async function holdStack(directory: string): Promise<AsyncDisposable> {
-  // The server's account must be able to walk through, and there is nothing to read before its own directory.
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  const began = systemClock.monotonic();
-  for (;;) {
-    try {
-      return await holdDirectory(directory);
-    } catch (error) {
-      if (!(error instanceof CarillonError) || error.reason !== 'EMBEDDED_POSTGRES_HELD') throw error;
-      if (systemClock.monotonic() - began > limits.stackBusyMs) {
-        throw new CarillonError(
-          'STACK_UNAVAILABLE',
-          `Another command still works on the stack: ${error.message}`,
-          { cause: error },
-        );
-      }
-    }
-  }
+export function holdStack(directory: string): Promise<AsyncDisposable> {
+  return waitForTurn(directory, limits.stackBusyMs);
 }
