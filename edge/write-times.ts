@@ -1,14 +1,16 @@
-// Remembers how long ago each frame of a stream was written at least, in a few numbers however many frames there were.
+// Remembers how long ago each frame of a stream was written at least, in few numbers however many frames there were.
 
 /** Frames within this time share one entry. */
 const GRAIN_MS = 500;
-const ENTRIES = 12;
+/** Enough for streams of weeks: two entries for each doubling of the age. */
+const ENTRIES = 64;
 
 /**
- * Entries are (highest seq, time it was written), thinned so that their ages form a rough geometric row: an answer is
- * never too long, and short by at most about half.
+ * Entries are (highest seq, time it was written). One goes when the next can answer for its frames with at least half of
+ * their age; as they grow older that only gets better. So an answer is never too long, and at least about half.
  */
 export class WriteTimes {
+  readonly #startMs: number;
   #seq: number;
   #ms: number;
   /** When the newest entry began. */
@@ -19,13 +21,12 @@ export class WriteTimes {
   /** Everything up to `seq` had been written by `nowMs`. */
   constructor(seq: number, nowMs: number) {
     this.#seq = seq;
-    this.#ms = nowMs;
-    this.#sinceMs = nowMs;
+    this.#startMs = this.#ms = this.#sinceMs = nowMs;
   }
 
   wrote(seq: number, nowMs: number): void {
     if (nowMs - this.#sinceMs >= GRAIN_MS) {
-      this.#push();
+      this.#push(nowMs);
       this.#sinceMs = nowMs;
     }
     this.#seq = seq;
@@ -41,21 +42,21 @@ export class WriteTimes {
     return Math.max(0, nowMs - this.#ms);
   }
 
-  #push(): void {
+  #push(nowMs: number): void {
     this.#older ??= [];
     const older = this.#older;
     older.push(this.#seq, this.#ms);
-    if (older.length <= ENTRIES * 2) return;
-    // Drops the entry whose frames lose least of their age, in proportion, when the next one answers for them.
-    let drop = 0;
-    let least = Number.POSITIVE_INFINITY;
-    for (let at = 0; at + 3 < older.length; at += 2) {
-      const lost = (older[at + 3]! - older[at + 1]!) / (this.#ms - older[at + 3]! + GRAIN_MS);
-      if (lost < least) {
-        least = lost;
-        drop = at;
-      }
+    let kept = 0;
+    let beforeMs = this.#startMs;
+    for (let at = 0; at < older.length; at += 2) {
+      const nextMs = older[at + 3];
+      if (nextMs !== undefined && nextMs - beforeMs <= nowMs - nextMs) continue;
+      beforeMs = older[at + 1]!;
+      older[kept] = older[at]!;
+      older[kept + 1] = beforeMs;
+      kept += 2;
     }
-    older.splice(drop, 2);
+    older.length = kept;
+    if (kept > ENTRIES * 2) older.splice(0, 2);
   }
 }
