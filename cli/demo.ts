@@ -155,7 +155,7 @@ async function offline(demo: Demo): Promise<void> {
   const follow = (async () => {
     for await (const { status } of watch) {
       const delivery = status?.deliveries[0];
-      if (!delivery || (delivery.state === last?.state && delivery.channel === last.channel)) continue;
+      if (!delivery || (delivery.state === last?.state && delivery.channel === last?.channel)) continue;
       last = delivery;
       const state = deliveryState(delivery.state);
       const channel = channelName(delivery.channel);

@@ -10,15 +10,17 @@ import { databaseCheck, Readiness } from './readiness.ts';
 
 test('the pages say what the checks say', async () => {
   let failing = false;
-  const changes: boolean[] = [];
-  using readiness = new Readiness({
+  const news: boolean[] = [];
+  using readiness: Readiness = new Readiness({
+    needed: ['database', 'log'],
     checks: {
       database: () => (failing ? Promise.reject(new Error('it is gone')) : Promise.resolve()),
       log: () => Promise.resolve(),
+      other: () => Promise.reject(new Error('not needed here')),
     },
     clock: systemClock,
     log: silentLog,
-    onChange: (ready) => changes.push(ready),
+    onNews: () => news.push(readiness.answers('database')),
   });
   await using port = await openOpsPort({
     host: '127.0.0.1',
@@ -40,7 +42,7 @@ test('the pages say what the checks say', async () => {
   await readiness.start();
   expect(await get('/readyz')).toMatchObject({
     status: 200,
-    body: '{"ready":true,"checks":{"database":"ok","log":"ok"}}\n',
+    body: '{"ready":true,"checks":{"database":"ok","log":"ok","other":"not needed here"}}\n',
   });
   failing = true;
   await readiness.ask();
@@ -53,7 +55,7 @@ test('the pages say what the checks say', async () => {
   await readiness.ask();
   readiness.drain();
   expect(await get('/readyz')).toMatchObject({ status: 503, body: expect.stringContaining('shutting down') });
-  expect(changes).toEqual([true, false, true, false]);
+  expect(news).toEqual([true, false, true, false]);
 
   const metrics = await get('/metrics');
   expect(metrics.type).toMatch(/^text\/plain; version=0\.0\.4/);
@@ -67,6 +69,7 @@ test('a store that says nothing at all is not ready after the time it has', asyn
   const clock = new ManualClock();
   using readiness = new Readiness({
     checks: { log: () => new Promise(() => {}) },
+    needed: ['log'],
     clock,
     log: silentLog,
   });
@@ -88,6 +91,7 @@ test('the look at the database writes a file of its own: a full disk is seen', a
   await t.db.query({ text: 'set temp_file_limit = 64' });
   using readiness = new Readiness({
     checks: { database: databaseCheck(t.db) },
+    needed: ['database'],
     clock: systemClock,
     log: silentLog,
   });

@@ -13,40 +13,41 @@ export interface ReadinessReport {
   checks: Record<string, string>;
 }
 
+export interface ReadinessOptions {
+  checks: Readonly<Record<string, Check>>;
+  /** Those without which this process cannot do its work; the others are told all the same. */
+  needed: readonly string[];
+  clock: Clock;
+  log: Log;
+  /** An answer is another one than before. */
+  onNews?: () => void;
+}
+
 /** The cause says what the sentence for everybody leaves out. */
 function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }
 
+/** `ok`, or why not. */
+const OK = 'ok';
+
 /** Asks every `limits.readinessMs`, whoever looks; so a probe costs nothing and tells news at once to who watches. */
 export class Readiness implements Disposable {
-  readonly #checks: ReadonlyMap<string, Check>;
-  readonly #clock: Clock;
-  readonly #log: Log;
-  readonly #onChange: (ready: boolean) => void;
+  readonly #options: ReadinessOptions;
   readonly #said = new Map<string, string>();
   #timer: Timer | undefined;
   #asking: Promise<void> | undefined;
   #draining = false;
-  #ready = false;
 
-  constructor(options: {
-    checks: Readonly<Record<string, Check>>;
-    clock: Clock;
-    log: Log;
-    onChange?: (ready: boolean) => void;
-  }) {
-    this.#checks = new Map(Object.entries(options.checks));
-    this.#clock = options.clock;
-    this.#log = options.log;
-    this.#onChange = options.onChange ?? (() => {});
+  constructor(options: ReadinessOptions) {
+    this.#options = options;
   }
 
   /** Resolves after the first answers. */
   async start(): Promise<void> {
     await this.ask();
-    this.#timer ??= this.#clock.every(limits.readinessMs, () => void this.ask()).unref();
+    this.#timer ??= this.#options.clock.every(limits.readinessMs, () => void this.ask()).unref();
   }
 
   /** Asks now; several at once ask together. */
@@ -58,49 +59,50 @@ export class Readiness implements Disposable {
   }
 
   async #askAll(): Promise<void> {
-    await Promise.all(
-      [...this.#checks].map(async ([name, check]) => this.#hear(name, await this.#answer(check))),
+    const { checks, onNews } = this.#options;
+    const heard = await Promise.all(
+      Object.entries(checks).map(async ([name, check]) => this.#hear(name, await this.#answer(check))),
     );
-    this.#settle();
+    if (heard.includes(true)) onNews?.();
   }
 
   async #answer(check: Check): Promise<string> {
+    const { clock } = this.#options;
     const given = new AbortController();
-    const late = this.#clock
+    const late = clock
       .sleep(limits.readinessAnswerMs, given.signal)
       .then(() => `no answer within ${limits.readinessAnswerMs} ms`);
-    const answer = check().then(() => 'ok', sentenceOf);
-    const said = await Promise.race([answer, late]);
+    const said = await Promise.race([check().then(() => OK, sentenceOf), late]);
     given.abort();
     return said;
   }
 
-  #hear(name: string, said: string): void {
+  /** Whether that is news. */
+  #hear(name: string, said: string): boolean {
+    const { log } = this.#options;
     const before = this.#said.get(name);
     this.#said.set(name, said);
-    if (said === before || (before === undefined && said === 'ok')) return;
-    if (said === 'ok') this.#log.info({ check: name }, 'answers again');
-    else this.#log.warn({ check: name, said }, 'does not answer as it should');
+    if (said === before) return false;
+    if (said !== OK) log.warn({ check: name, said }, 'does not answer as it should');
+    else if (before !== undefined) log.info({ check: name }, 'answers again');
+    return true;
   }
 
-  #settle(): void {
-    const ready = this.report().ready;
-    if (ready === this.#ready) return;
-    this.#ready = ready;
-    this.#onChange(ready);
+  /** Whether all of these answered, and no drain has begun. */
+  answers(...names: readonly string[]): boolean {
+    return !this.#draining && names.every((name) => this.#said.get(name) === OK);
   }
 
-  /** From now on it is not ready, whatever the stores say. */
+  /** From now on nothing is ready, whatever the stores say. */
   drain(): void {
     this.#draining = true;
-    this.#settle();
+    this.#options.onNews?.();
   }
 
   report(): ReadinessReport {
     const checks: Record<string, string> = Object.fromEntries(this.#said);
     if (this.#draining) checks.process = 'shutting down';
-    const answered = this.#said.size === this.#checks.size;
-    return { ready: answered && Object.values(checks).every((said) => said === 'ok'), checks };
+    return { ready: this.answers(...this.#options.needed), checks };
   }
 
   [Symbol.dispose](): void {

@@ -111,8 +111,10 @@ export function resolveConfig({ environment, file, options = {} }: ConfigSources
   if (parsed.success) checkTogether(parsed.data, violations);
   else violations.push(...parsed.error.issues.map(violation));
   if (violations.length > 0 || !parsed.success) {
-    const said = violations.map(({ field, description }) => `${field} ${description}`).join('. ');
-    throw new CarillonError('CONFIG_INVALID', `${said}.`, { violations });
+    const said = violations.map(({ field, description }) =>
+      `${field} ${description}`.replace(/[^.?]$/, '$&.'),
+    );
+    throw new CarillonError('CONFIG_INVALID', said.join(' '), { violations });
   }
   return { config: parsed.data, origins };
 }

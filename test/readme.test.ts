@@ -20,13 +20,14 @@ async function block(language: string, part: string): Promise<string> {
   return found[2];
 }
 
-async function linesOf(child: ChildProcess, count: number): Promise<string[]> {
-  const lines: string[] = [];
-  for await (const line of createInterface({ input: child.stdout! })) {
-    lines.push(line);
-    if (lines.length === count) break;
-  }
-  return lines;
+/** The lines that a child prints, one after the other; rejects when it ends before. */
+function linesOf(child: ChildProcess): () => Promise<string> {
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  return async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error('the example ended before it printed what it should');
+    return value;
+  };
 }
 
 test('the client of the README shows what the curl of the README sends, and acknowledges it', async () => {
@@ -50,15 +51,14 @@ test('the client of the README shows what the curl of the README sends, and ackn
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   try {
-    expect(await linesOf(receiver, 1)).toEqual(['open']);
+    const shown = linesOf(receiver);
+    expect(await shown()).toBe('open');
     const curl = (await block('sh', 'IngestService/Send')).replace('http://127.0.0.1:7100', mesh.ingest);
     expect(curl).toContain(mesh.ingest);
-    const arrived = linesOf(receiver, 1);
     const sender = spawn('sh', ['-c', curl], { stdio: ['ignore', 'pipe', 'ignore'] });
-    const [answer] = await linesOf(sender, 1);
-    const { notificationId } = JSON.parse(answer ?? '');
+    const { notificationId } = JSON.parse(await linesOf(sender)());
     expect(notificationId).toMatch(/^[0-9a-f-]{36}$/);
-    expect(await arrived).toEqual(['Your order is on its way']);
+    expect(await shown()).toBe('Your order is on its way');
     await expect
       .poll(
         async () => {

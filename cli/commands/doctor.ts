@@ -5,11 +5,8 @@ import type { Config, ConfigKey } from '../../runtime/config.ts';
 import { environmentName } from '../../runtime/config.ts';
 import { maskUrl } from '../../runtime/config-load.ts';
 import { CarillonError } from '../../runtime/errors.ts';
-import { openDatabase } from '../../storage/database.ts';
-import { installedNative } from '../../storage/embedded-native.ts';
 import { type Cli, command, loadConfig, type OutputOptions, printJson } from '../cli.ts';
 import { addressUrl } from '../clients.ts';
-import { probeKafka, probeRedis } from '../stores.ts';
 
 interface Finding {
   check: string;
@@ -38,9 +35,11 @@ async function node(): Promise<string> {
 
 async function postgres(cli: Cli, config: Config): Promise<string> {
   if (!config.postgresUrl) {
+    const { installedNative } = await import('../../storage/embedded-native.ts');
     await installedNative();
     return `embedded, in ${config.dataDir}`;
   }
+  const { openDatabase } = await import('../../storage/database.ts');
   await using db = openDatabase({ url: config.postgresUrl, connections: 1, clock: cli.clock });
   const { rows } = await db.query<{ version: number; text: string }>({
     text: `select current_setting('server_version_num')::int / 10000 as version, current_setting('server_version') as text`,
@@ -53,12 +52,14 @@ async function postgres(cli: Cli, config: Config): Promise<string> {
 
 async function kafka(config: Config): Promise<string> {
   if (!config.kafkaBrokers) return 'not set; the event log is kept in PostgreSQL';
+  const { probeKafka } = await import('../stores.ts');
   await probeKafka(config.kafkaBrokers);
   return config.kafkaBrokers.join(',');
 }
 
 async function redis(config: Config): Promise<string> {
   if (!config.redisUrl) return 'not set; edges and users are known to one process';
+  const { probeRedis } = await import('../cluster.ts');
   await probeRedis(config.redisUrl);
   return maskUrl(config.redisUrl);
 }

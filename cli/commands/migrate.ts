@@ -1,10 +1,6 @@
 // carillon migrate: brings the database's schema up to date. Starting the mesh does the same.
 import type { Command } from 'commander';
-import { openDatabase } from '../../storage/database.ts';
-import { migrate } from '../../storage/migrate.ts';
-import { ensurePartitions } from '../../storage/partitions.ts';
 import { type Cli, command, loadConfig, type OutputOptions, printJson } from '../cli.ts';
-import { openPostgres } from '../stores.ts';
 
 interface MigrateOptions extends OutputOptions {
   data?: string;
@@ -14,6 +10,10 @@ export function migrateCommand(cli: Cli): Command {
   return command('migrate', "bring the database's schema up to date", ['migrate', 'migrate --json'])
     .option('--data <dir>', 'the data directory of the embedded PostgreSQL')
     .action(async (options: MigrateOptions) => {
+      const { openPostgres } = await import('../stores.ts');
+      const { openDatabase } = await import('../../storage/database.ts');
+      const { migrate } = await import('../../storage/migrate.ts');
+      const { ensurePartitions } = await import('../../storage/partitions.ts');
       const { config } = loadConfig(cli, { dataDir: options.data });
       await using owned = new AsyncDisposableStack();
       const url = await openPostgres(cli, config, owned);

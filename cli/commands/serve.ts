@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type Cli, commaList, command } from '../cli.ts';
 import { parseRoles, roleNames } from '../roles.ts';
-import { type RunOptions, runMesh } from '../run-mesh.ts';
+import type { RunOptions } from '../run-mesh.ts';
 
 export function serveCommand(cli: Cli): Command {
   return command('serve', 'serve some roles of the mesh', [
@@ -13,6 +13,7 @@ export function serveCommand(cli: Cli): Command {
     .argument('<roles>', `which: ${roleNames.join(', ')}`, commaList)
     .option('--data <dir>', 'where the embedded PostgreSQL keeps its data')
     .action(async (roles: string[], options: RunOptions) => {
+      const { runMesh } = await import('../run-mesh.ts');
       await runMesh(cli, parseRoles(roles), options);
     });
 }

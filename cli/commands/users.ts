@@ -2,7 +2,7 @@
 import { create } from '@bufbuild/protobuf';
 import { Command } from 'commander';
 import { type User, UserSchema } from '../../gen/carillon/v1/admin_pb.ts';
-import { CarillonError } from '../../runtime/errors.ts';
+import { carillonError } from '../../runtime/wire-errors.ts';
 import { type Cli, command, printJson } from '../cli.ts';
 import { adminClient, reaching, type TargetOptions } from '../clients.ts';
 import { clockTime, isoTime, platformName } from '../names.ts';
@@ -54,7 +54,7 @@ async function find(cli: Cli, userId: string, options: TargetOptions): Promise<U
   try {
     return (await adminClient(cli, options).getUser({ userId }, { signal: cli.signal })).user;
   } catch (error) {
-    if (error instanceof CarillonError && error.reason === 'USER_NOT_FOUND') return undefined;
+    if (carillonError(error).reason === 'USER_NOT_FOUND') return undefined;
     throw error;
   }
 }

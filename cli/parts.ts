@@ -1,0 +1,121 @@
+// What the roles of one process share, and who they are.
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Membership } from '../cluster/membership.ts';
+import type { Presence } from '../cluster/presence.ts';
+import type { EventLog, Handoff } from '../eventlog/event-log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { type Config, type ConfigKey, environmentName } from '../runtime/config.ts';
+import { CarillonError } from '../runtime/errors.ts';
+import { type Ids, systemIds } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import type { Tracing } from '../runtime/tracing.ts';
+import { type Database, openDatabase } from '../storage/database.ts';
+import type { Role } from './roles.ts';
+
+export interface Parts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  readonly postgresUrl: string;
+  readonly eventLog: EventLog;
+  readonly handoff: Handoff;
+  readonly presence: Presence;
+  readonly membership: Membership;
+  /** This process in the cluster, and this start of it. */
+  readonly node: string;
+  readonly incarnation: string;
+  readonly tls: Tls | undefined;
+}
+
+/** PEM. `ca` with `requestCert`: callers must bring a certificate of these authorities. */
+export interface Tls {
+  cert: string;
+  key: string;
+  ca?: string;
+  requestCert?: boolean;
+}
+
+/** A pool of connections of the role's own: a blast in one does not keep the others waiting. */
+export function openRoleDatabase(parts: Pick<Parts, 'postgresUrl' | 'clock'>, role: Role | 'ops'): Database {
+  return openDatabase({
+    url: parts.postgresUrl,
+    connections: limits.roleConnectionsCount[role],
+    name: `carillon ${role}`,
+    clock: parts.clock,
+  });
+}
+
+/** Letters and digits of the host's name, the process and chance: two processes on one host are two nodes. */
+export function nodeName(): string {
+  const host =
+    hostname()
+      .split('.')[0]
+      ?.replaceAll(/[^A-Za-z0-9-]/g, '') || 'node';
+  return `${host.slice(0, 40)}-${systemIds.uuid().slice(-6)}`;
+}
+
+function pem(config: Config, key: ConfigKey & ('tlsCert' | 'tlsKey' | 'tlsCa')): string {
+  try {
+    return readFileSync(config[key] ?? '', 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new CarillonError('CONFIG_INVALID', `${environmentName(key)} cannot be read: ${why}.`, { cause });
+  }
+}
+
+/** Reads the files that the configuration names; undefined without TLS. Throws CONFIG_INVALID. */
+export function readTls(config: Config): Tls | undefined {
+  if (!config.tlsCert) return undefined;
+  return {
+    cert: pem(config, 'tlsCert'),
+    key: pem(config, 'tlsKey'),
+    ...(config.tlsCa && { ca: pem(config, 'tlsCa'), requestCert: true }),
+  };
+}
+
+/** Turns a listener's EADDRINUSE and the like into a sentence that names the setting. */
+export async function listening<T>(
+  config: Config,
+  key: ConfigKey & `${string}Port`,
+  open: Promise<T>,
+): Promise<T> {
+  try {
+    return await open;
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    const where = `Port ${config[key]} (${environmentName(key)})`;
+    if (code === 'EADDRINUSE')
+      throw new CarillonError(
+        'PORT_IN_USE',
+        `${where} is in use on ${config.host}: stop what listens there, or set ${environmentName(key)} to another port, or to 0 for any free one.`,
+        { cause },
+      );
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
+      throw new CarillonError('CONFIG_INVALID', `${where} cannot be opened on ${config.host}: ${code}.`, {
+        cause,
+      });
+    throw cause;
+  }
+}
+
+/** Waits for consumers to have their partitions, but not for a log that is away: they join it when it is back. */
+export async function joined(
+  parts: Pick<Parts, 'clock' | 'log'>,
+  who: string,
+  ready: Promise<void>,
+): Promise<void> {
+  const given = new AbortController();
+  const late = parts.clock.sleep(limits.startWaitMs, given.signal).then(() => !given.signal.aborted);
+  try {
+    if (await Promise.race([ready.then(() => false), late]))
+      parts.log.warn({ who }, 'the event log gives no partitions yet; serving without them until it does');
+  } finally {
+    given.abort();
+  }
+}
