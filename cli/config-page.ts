@@ -1,5 +1,5 @@
 // Writes docs/configuration.md out of the schema, so that no setting stays undocumented.
-import { settings } from '../runtime/config.ts';
+import { settings, toolNames } from '../runtime/config.ts';
 
 const OTEL = [
   [
@@ -68,5 +68,13 @@ ${sections.join('\n\n')}
 The standard names of OpenTelemetry, from the environment alone.
 
 ${table(otel)}
+
+## Tools
+
+Names that a start leaves alone.
+
+${Object.entries(toolNames)
+  .map(([name, what]) => `- \`${name}\`: ${what}`)
+  .join('\n')}
 `;
 }

@@ -8,6 +8,7 @@ import {
   configSchema,
   environmentName,
   settings,
+  toolNames,
 } from './config.ts';
 import { CarillonError, type FieldViolation } from './errors.ts';
 import { nearest } from './nearest.ts';
@@ -101,7 +102,7 @@ export function resolveConfig({ environment, file, options = {} }: ConfigSources
   };
   if (file) for (const [key, value] of readFileValues(file, violations)) put(key, value, 'file');
   for (const [name, value] of Object.entries(environment)) {
-    if (!name.startsWith('CARILLON_')) continue;
+    if (!name.startsWith('CARILLON_') || name in toolNames) continue;
     const key = byName.get(name);
     if (!key) violations.push(unknown(name, '', [...byName.keys()]));
     else if (value) put(key, value, 'environment');

@@ -233,3 +233,11 @@ export const settings: readonly Setting[] = configKeys.map((key) => {
     default: absent === undefined || fallback ? undefined : String(absent),
   };
 });
+
+/** Names of the tools around the mesh; a start leaves them alone. */
+export const toolNames: Readonly<Record<string, string>> = {
+  CARILLON_CACHE_DIR: 'Where `npm run stack` keeps the programs that it fetched.',
+  CARILLON_COMPOSE_POSTGRES_PORT: 'The port of PostgreSQL in `deploy/compose.yaml`.',
+  CARILLON_COMPOSE_KAFKA_PORT: 'The port of Kafka there.',
+  CARILLON_COMPOSE_REDIS_PORT: 'The port of Redis there.',
+};
