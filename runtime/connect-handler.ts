@@ -1,6 +1,7 @@
 // Serves mounts over Connect, gRPC-Web and JSON to whoever speaks HTTP/1.1 or 2; every error carries a reason.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { gunzipSync } from 'node:zlib';
 import type { JsonValue } from '@bufbuild/protobuf';
 import {
   Code,
@@ -11,7 +12,7 @@ import {
   type ServiceImpl,
 } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
-import { errorFromJson, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
+import { codeToHttpStatus, errorFromJson, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
@@ -41,11 +42,17 @@ export interface ConnectHandlerOptions {
   log: Log;
 }
 
-/** Ends with `signal`, whatever the handler does: a caller's deadline holds. */
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** Ends with `signal`, whatever the handler does: a caller's deadline holds. A shutdown lets it finish. */
+function untilAborted<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  shutdown: AbortSignal | undefined,
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
+    const abort = () => {
+      if (signal.reason !== shutdown?.reason || !shutdown?.aborted) reject(signal.reason);
+    };
+    if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
@@ -59,10 +66,13 @@ async function* explained<T>(messages: AsyncIterable<T>, log: Log): AsyncGenerat
   }
 }
 
-function errorInterceptor(log: Log): Interceptor {
+/** Every error of a handler, as what the wire says of it. */
+export function errorInterceptor(log: Log, shutdown: AbortSignal | undefined): Interceptor {
   return (next) => async (request) => {
     try {
-      const response = await (request.stream ? next(request) : untilAborted(next(request), request.signal));
+      const response = await (request.stream
+        ? next(request)
+        : untilAborted(next(request), request.signal, shutdown));
       return response.stream ? { ...response, message: explained(response.message, log) } : response;
     } catch (error) {
       throw toConnectError(error, log);
@@ -70,30 +80,29 @@ function errorInterceptor(log: Log): Interceptor {
   };
 }
 
-/** Connect answers by itself what it cannot parse or take, before any interceptor; the answer gets its reason here. */
+/**
+ * Connect answers by itself what it cannot parse or take, before any interceptor; such an answer gets its reason here, and
+ * loses what it quotes of a long request.
+ */
 async function withReason(response: UniversalServerResponse): Promise<UniversalServerResponse> {
   const { status, body, header } = response;
   if (status < 400 || !body || header?.get('content-type') !== 'application/json') return response;
   const parts: Uint8Array[] = [];
   for await (const part of body) parts.push(part);
-  let bytes: Uint8Array = Buffer.concat(parts);
-  if (!header.has('content-encoding')) {
-    const error = errorFromJson(
-      JSON.parse(Buffer.from(bytes).toString()) as JsonValue,
-      undefined,
-      new ConnectError('', Code.Unknown),
-    );
-    if (error.details.length === 0) {
-      bytes = errorToJsonBytes(toConnectError(error), undefined);
-      header.set('content-length', String(bytes.byteLength));
-    }
-  }
-  return {
-    ...response,
-    body: (async function* () {
-      yield bytes;
-    })(),
-  };
+  const bytes = Buffer.concat(parts);
+  const json = header.get('content-encoding') === 'gzip' ? gunzipSync(bytes) : bytes;
+  const unknown = new ConnectError('', Code.Unknown);
+  const error = errorFromJson(JSON.parse(json.toString()) as JsonValue, undefined, unknown);
+  if (error.details.length > 0) return { ...response, body: only(bytes) };
+  const explained = toConnectError(error);
+  const answer = errorToJsonBytes(explained, undefined);
+  header.delete('content-encoding');
+  header.set('content-length', String(answer.byteLength));
+  return { ...response, status: codeToHttpStatus(explained.code), body: only(answer) };
+}
+
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 function allowOrigin(request: Request, response: Response): boolean {
@@ -125,7 +134,7 @@ export function connectHandler(options: ConnectHandlerOptions): RequestHandler {
     acceptCompression: [compressionGzip],
     binaryOptions: { readUnknownFields: false },
     jsonOptions: { ignoreUnknownFields: !strictJson },
-    interceptors: [errorInterceptor(log)],
+    interceptors: [errorInterceptor(log, shutdown)],
     ...(shutdown && { shutdownSignal: shutdown }),
   });
   for (const { desc, handlers } of mounts)

@@ -9,6 +9,7 @@ import {
   type DescMethodUnary,
   type DescService,
   fromBinary,
+  isMessage,
   type MessageInitShape,
   type MessageShape,
   toBinary,
@@ -59,7 +60,7 @@ type GrpcCall<M> =
           options?: GrpcCallOptions,
         ) => grpc.ClientReadableStream<MessageShape<O>>
       : M extends DescMethodBiDiStreaming<infer I, infer O>
-        ? (options?: GrpcCallOptions) => grpc.ClientDuplexStream<MessageShape<I>, MessageShape<O>>
+        ? (options?: GrpcCallOptions) => grpc.ClientDuplexStream<MessageInitShape<I>, MessageShape<O>>
         : M extends DescMethodClientStreaming
           ? never
           : never;
@@ -123,7 +124,12 @@ export function grpcClient<S extends DescService>(
       };
     else if (method.methodKind === 'bidi_streaming')
       client[method.localName] = (call: GrpcCallOptions = {}) => {
-        const made = channel.makeBidiStreamRequest(path, out, back, ...start(call));
+        const made = channel.makeBidiStreamRequest(
+          path,
+          (request: unknown) => out(isMessage(request, method.input) ? request : message(request)),
+          back,
+          ...start(call),
+        );
         cancelledBy(made, call.signal);
         return made;
       };

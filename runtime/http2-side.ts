@@ -102,11 +102,11 @@ export function openHttp2Side(options: Http2SideOptions): Http2Side {
           connection.idleSinceMs = clock.monotonic();
         });
       }
+      stream.on('error', () => {});
+      // Reset in the frame after its head: to answer it throws, in grpc-js too, and that would end the process.
+      if (stream.destroyed || stream.closed) return;
       if (isGrpc(headers['content-type'])) inner.emit('stream', stream, headers);
-      else {
-        stream.on('error', () => {});
-        other.emit('stream', stream, headers, flags, raw);
-      }
+      else other.emit('stream', stream, headers, flags, raw);
     },
   );
 

@@ -33,6 +33,8 @@ export interface OnePort extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
   readonly health: HealthState;
+  /** Open ones. */
+  readonly connections: number;
   /** Takes no more connections, ends streams, waits up to `graceMs` for calls in flight, cuts the rest. Twice is harmless. */
   close(graceMs: number): Promise<void>;
 }
@@ -164,6 +166,9 @@ export async function openPort(options: OnePortOptions): Promise<OnePort> {
     host: address,
     port,
     health,
+    get connections() {
+      return sockets.size;
+    },
     close(graceMs) {
       closing ??= close(graceMs);
       return closing;

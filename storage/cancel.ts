@@ -20,7 +20,8 @@ export interface Cancelled {
 const MAY_HAVE_REACHED = `(d.state in (${D.SENDING}, ${D.SENT}, ${D.DELIVERED}, ${D.OPENED}, ${D.AMBIGUOUS}, ${D.BOUNCED})
   or d.reason = 'ACKED' or (d.state = ${D.WAITING} and d.seq is not null))`;
 
-// SENDING and AMBIGUOUS are left to their worker, which finds the notification cancelled before it calls again.
+// SENDING and AMBIGUOUS are left to their worker, which finds the notification cancelled before it calls again. A step that
+// was acknowledged and waited for a read has been delivered; what ends is the waiting.
 const STOP = `
 with held as materialized (
   select d.user_id, d.channel, d.seq, d.state in (${D.QUEUED}, ${D.WAITING}) as stops,
@@ -28,7 +29,8 @@ with held as materialized (
     from deliveries d where d.notification_id = $1 order by d.user_id, d.channel for update
 ), stopped as (
   update deliveries d
-     set state = ${D.CANCELLED}, reason = 'CANCELLED', due_at = null, held = false, fence = d.fence + 1, updated_at = now()
+     set state = case when held.acked then ${D.DELIVERED} else ${D.CANCELLED} end,
+         reason = case when held.acked then '' else 'CANCELLED' end, due_at = null, held = false, fence = d.fence + 1, updated_at = now()
     from held where d.notification_id = $1 and d.user_id = held.user_id and d.channel = held.channel and held.stops
   returning d.user_id, case when held.acked then null else d.seq end as seq
 ), people as (
