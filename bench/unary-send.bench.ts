@@ -1,0 +1,89 @@
+// G7: what one Send costs the server's CPU, validated and traced, up to the commit queue, beside a bare grpc-js handler.
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { type Bench, type BenchContext, compareCosts, type Row } from './bench.ts';
+
+const CALLS = 10_000;
+const WARM_UP_CALLS = 20_000;
+const here = join(import.meta.dirname, 'unary-send');
+
+/** The next message of a child; rejects when it ends instead. */
+async function heard<T>(child: ChildProcess): Promise<T> {
+  const gone = new AbortController();
+  try {
+    const ended = once(child, 'exit', { signal: gone.signal }).then(() => {
+      throw new Error('a process of the benchmark ended');
+    });
+    const [message] = await Promise.race([once(child, 'message', { signal: gone.signal }), ended]);
+    return message as T;
+  } finally {
+    gone.abort();
+  }
+}
+
+async function run({ rounds, progress, signal }: BenchContext): Promise<Row[]> {
+  await using stack = new AsyncDisposableStack();
+  const start = (file: string, ...args: string[]) => {
+    const child = fork(join(here, file), args, { signal });
+    child.on('error', () => undefined);
+    stack.defer(() => void child.disconnect());
+    return child;
+  };
+  // Somebody must take the spans of the sampled calls.
+  const collector = createServer((request, response) =>
+    request.resume().on('end', () => response.end()),
+  ).listen(0, '127.0.0.1');
+  stack.defer(() => void collector.close());
+  await once(collector, 'listening');
+  const ours = start('server.ts', 'ours', `http://127.0.0.1:${(collector.address() as AddressInfo).port}`);
+  const bare = start('server.ts', 'bare');
+  const caller = start('caller.ts');
+  const ports = [
+    (await heard<{ port: number }>(ours)).port,
+    (await heard<{ port: number }>(bare)).port,
+  ] as const;
+
+  const cpuUs = async (server: ChildProcess) => {
+    server.send({});
+    return (await heard<{ cpuUs: number }>(server)).cpuUs;
+  };
+  const perCall = async (server: ChildProcess, port: number, calls: number) => {
+    const before = await cpuUs(server);
+    caller.send({ port, calls });
+    await heard(caller);
+    return ((await cpuUs(server)) - before) / calls;
+  };
+  await perCall(ours, ports[0], WARM_UP_CALLS);
+  await perCall(bare, ports[1], WARM_UP_CALLS);
+  const oursUs: number[] = [];
+  const bareUs: number[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    oursUs.push(await perCall(ours, ports[0], CALLS));
+    bareUs.push(await perCall(bare, ports[1], CALLS));
+    progress(
+      `round ${round} of ${rounds}: ours ${oursUs.at(-1)!.toFixed(1)} µs, bare ${bareUs.at(-1)!.toFixed(1)} µs`,
+    );
+  }
+  return [
+    compareCosts({
+      goal: 'G7',
+      name: 'unary Send, validated and traced, against a bare handler',
+      unit: 'cpu_us/call',
+      ours: oursUs,
+      other: bareUs,
+      target: 0.7,
+    }),
+  ];
+}
+
+export const bench: Bench = {
+  name: 'unary-send',
+  goals: ['G7'],
+  about:
+    'server CPU per unary gRPC Send on one port for all protocols, validated, traced (1 % sampled), counted and queued, with commits that return at once; ' +
+    'against grpc-js alone with a handler that decodes and answers. The caller is a grpc-js client in another process, 64 at once.',
+  run,
+};
