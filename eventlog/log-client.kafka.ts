@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { Kafka, logLevel } from 'kafkajs';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
+import { inTime } from '../runtime/in-time.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
 
@@ -98,15 +99,8 @@ export function kafkaClient({
 }
 
 /** Resolves with `work`, or rejects with LOG_UNAVAILABLE after `ms`; kafkajs may wait for a broker for minutes. */
-export async function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<T> {
-  const done = new AbortController();
-  const late = clock.sleep(ms, done.signal).then((): never => {
-    throw new CarillonError('LOG_UNAVAILABLE', undefined, { retryAfterMs: limits.kafkaRestartMs });
+export function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<T> {
+  return inTime(clock, ms, work, () => {
+    return new CarillonError('LOG_UNAVAILABLE', undefined, { retryAfterMs: limits.kafkaRestartMs });
   });
-  late.catch(() => {});
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    done.abort();
-  }
 }
