@@ -1,5 +1,4 @@
 // What changed through one edge is told to the others that hold the user: many changes at once, each user's newest head.
-import { userKey } from '../eventlog/topics.ts';
 import type { Clock, Timer } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Changed } from './edge-link.ts';
@@ -31,7 +30,7 @@ export class ChangedRelay implements Disposable {
   tell(from: string, users: readonly Changed[]): void {
     if (this.#closed) return;
     for (const changed of users) {
-      const key = userKey(changed.tenant, changed.userId);
+      const key = `${changed.tenant}\u001f${changed.userId}`;
       const known = this.#waiting.get(key);
       if (!known && this.#waiting.size >= limits.linkChangedCount) continue;
       if (!known || known.changed.head < changed.head) this.#waiting.set(key, { from, changed });

@@ -244,6 +244,21 @@ describe('a router that dies between commit and dispatch', () => {
 });
 
 describe('a user of whom presence was wrong', () => {
+  it('sees the item all the same when he came while it was being stored', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db);
+    const { locate } = lane.presence;
+    let looks = 0;
+    lane.presence.locate = (users) => {
+      if (++looks === 2) lane.presence.enter({ ...here, userId: 'ada' }, 'edge-1');
+      return locate.call(lane.presence, users);
+    };
+    const id = await insertNotification(t.db, { users: ['ada'] });
+    await lane.expander.onBatch(batchOf([id]));
+    await lane.settled();
+    expect(lane.links.shown).toMatchObject([{ userId: 'ada', seq: 1 }]);
+  });
+
   const sent = async (vanished: 'closed' | 'vanished' | 'unreachable') => {
     await using t = await testDatabase();
     const lane = laneOf(t.db);

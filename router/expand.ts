@@ -199,15 +199,34 @@ export class Expander {
     });
     counts.reached(stored.fresh);
     const again = await redrive(database, stored.before);
-    const shown = [...stored.fresh.map((row) => ({ ...row, fence: 0 })), ...again].flatMap((row) => {
+    const items = [...stored.fresh.map((row) => ({ ...row, fence: 0 })), ...again].flatMap((row) =>
+      row.seq === undefined ? [] : [{ ...row, seq: row.seq }],
+    );
+    await this.#locateAgain(items, where);
+    const shown = items.flatMap((row) => {
       const at = where.get(whoseKey(row));
       const flow = flows.get(row.notificationId);
-      if (row.seq === undefined || !at || !flow || at.edges.length === 0) return [];
-      const { notification, span } = flow;
-      return [{ row: { ...row, seq: row.seq }, where: at, notification, traceparent: span.traceparent }];
+      if (!at || !flow || at.edges.length === 0) return [];
+      return [{ row, where: at, notification: flow.notification, traceparent: flow.span.traceparent }];
     });
     await presenter.present(shown);
     return stored.ended;
+  }
+
+  /**
+   * Who came between the plan and the commit has read a head without the new item, and would see it only at the next
+   * heartbeat. Who comes after this look reads a head that has it.
+   */
+  async #locateAgain(
+    items: readonly { tenant: string; userId: string }[],
+    where: Map<string, Whereabouts>,
+  ): Promise<void> {
+    const absent = items.filter((row) => where.get(whoseKey(row))?.edges.length === 0);
+    if (absent.length === 0) return;
+    const found = await this.#options.presence.locate(absent);
+    absent.forEach((row, index) => {
+      where.set(whoseKey(row), found[index]!);
+    });
   }
 }
 
