@@ -27,7 +27,16 @@ test('what is written is read, as text and as bytes', () => {
 
 test('what Carillon did not give out is refused', () => {
   const good = formatCursor({ epoch: '0123abcd', seq: 5, timeMs: 1 });
-  const bad = ['', 'x', `${good}0`, good.slice(1), `2${good.slice(1)}`, good.toUpperCase(), `${good.slice(0, -6)}zzzzzz`, `${good}\n`];
+  const bad = [
+    '',
+    'x',
+    `${good}0`,
+    good.slice(1),
+    `2${good.slice(1)}`,
+    good.toUpperCase(),
+    `${good.slice(0, -6)}zzzzzz`,
+    `${good}\n`,
+  ];
   for (const text of bad)
     expect(() => parseCursor(text), JSON.stringify(text)).toThrow(new CarillonError('CURSOR_MALFORMED'));
 });

@@ -1,10 +1,9 @@
 // Frames built by hand are the bytes that any protobuf reader takes for the message that was meant.
-import { create, fromBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { SubscribeResponseSchema } from '../gen/carillon/v1/edge_pb.ts';
 import { Lane, NotificationSchema } from '../gen/carillon/v1/notification_pb.ts';
-import { toBinary } from '@bufbuild/protobuf';
 import { deliverTail, encodeItem, itemOf } from '../storage/inbox-item.ts';
 import { MAX_SEQ } from './cursor.ts';
 import { FrameWriter } from './frames.ts';
@@ -15,11 +14,17 @@ const content = (title: string, body: string) => ({
   lane: Lane.CRITICAL,
   category: 'orders',
   createdAtMs: 1_800_000_000_123.9,
-  payload: toBinary(NotificationSchema, create(NotificationSchema, { content: { title, body }, actor: { id: 'eve' } })),
+  payload: toBinary(
+    NotificationSchema,
+    create(NotificationSchema, { content: { title, body }, actor: { id: 'eve' } }),
+  ),
 });
-const traceparents = fc.option(fc.constantFrom(...['00', '01'].map((flags) => `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`)), {
-  nil: undefined,
-});
+const traceparents = fc.option(
+  fc.constantFrom(...['00', '01'].map((flags) => `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`)),
+  {
+    nil: undefined,
+  },
+);
 
 test('a Deliver frame is head and shared tail', () => {
   const writer = new FrameWriter('0123abcd');
@@ -28,7 +33,10 @@ test('a Deliver frame is head and shared tail', () => {
       fc.nat(MAX_SEQ),
       fc.nat(2 ** 42),
       fc.string({ maxLength: 100 }),
-      fc.oneof(fc.string({ maxLength: 300 }), fc.nat(70_000).map((length) => 'x'.repeat(length))),
+      fc.oneof(
+        fc.string({ maxLength: 300 }),
+        fc.nat(70_000).map((length) => 'x'.repeat(length)),
+      ),
       traceparents,
       (seq, timeMs, title, body, traceparent) => {
         const item = content(title, body);
@@ -39,7 +47,12 @@ test('a Deliver frame is head and shared tail', () => {
           create(SubscribeResponseSchema, {
             frame: {
               case: 'deliver',
-              value: { seq, cursor: writer.cursor(seq, timeMs), item: itemOf(item), traceparent: traceparent ?? '' },
+              value: {
+                seq,
+                cursor: writer.cursor(seq, timeMs),
+                item: itemOf(item),
+                traceparent: traceparent ?? '',
+              },
             },
           }),
         );

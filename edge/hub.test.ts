@@ -12,10 +12,14 @@ import { EPOCH, settled, testHub } from './hub.fixture.ts';
 const T = TargetOutcome;
 type Setting = ReturnType<typeof testHub>;
 
-const cursorAt = (seq: number, timeMs = 1_800_000_000_000, epoch = EPOCH) => formatCursor({ epoch, seq, timeMs });
+const cursorAt = (seq: number, timeMs = 1_800_000_000_000, epoch = EPOCH) =>
+  formatCursor({ epoch, seq, timeMs });
 
 /** Stores an item and brings it by a link. */
-async function send({ hub, model }: Setting, { userId = 'ada', traceparent }: { userId?: string; traceparent?: string } = {}) {
+async function send(
+  { hub, model }: Setting,
+  { userId = 'ada', traceparent }: { userId?: string; traceparent?: string } = {},
+) {
   const item = model.add();
   return offer({ hub, model }, item.firstSeq, { userId, traceparent });
 }
@@ -37,7 +41,14 @@ describe('a stream begins with Hello', () => {
     const { stream, session } = setting.open();
     await settled();
     expect(stream.of('hello')).toMatchObject([
-      { sessionId: session.id, resume: Resume.RESET, resumeReason: 'NO_CURSOR', unseen: 1, unread: 1, cursor: cursorAt(1) },
+      {
+        sessionId: session.id,
+        resume: Resume.RESET,
+        resumeReason: 'NO_CURSOR',
+        unseen: 1,
+        unread: 1,
+        cursor: cursorAt(1),
+      },
     ]);
     expect(stream.frames).toHaveLength(1);
     expect(session.id).toMatch(/^edge-1\.i1\./);
@@ -48,7 +59,9 @@ describe('a stream begins with Hello', () => {
     for (let count = 0; count < 8; count++) setting.model.add();
     const { stream } = setting.open(cursorAt(3));
     await settled();
-    expect(stream.of('hello')).toMatchObject([{ resume: Resume.RESUMED, resumeReason: '', cursor: cursorAt(3) }]);
+    expect(stream.of('hello')).toMatchObject([
+      { resume: Resume.RESUMED, resumeReason: '', cursor: cursorAt(3) },
+    ]);
     expect(stream.of('deliver').map(({ seq }) => seq)).toEqual([4, 5, 6, 7, 8]);
   });
 
@@ -57,7 +70,9 @@ describe('a stream begins with Hello', () => {
     setting.model.add();
     const { stream } = setting.open(cursorAt(900, 0, 'ffffffff'));
     await settled();
-    expect(stream.of('hello')).toMatchObject([{ resume: Resume.RESET, resumeReason: 'OTHER_EPOCH', cursor: cursorAt(1) }]);
+    expect(stream.of('hello')).toMatchObject([
+      { resume: Resume.RESET, resumeReason: 'OTHER_EPOCH', cursor: cursorAt(1) },
+    ]);
   });
 
   test('as PARTIAL when retention may have taken some of what was missed', async () => {
@@ -195,8 +210,7 @@ describe('a client that does not read', () => {
     await settled();
     stream.fill();
     const before = stream.frames.length;
-    for (let count = 0; count < 10; count++)
-      expect((await send(setting)).outcome).toBe(T.CATCHING_UP);
+    for (let count = 0; count < 10; count++) expect((await send(setting)).outcome).toBe(T.CATCHING_UP);
     setting.clock.advance(limits.heartbeatMs);
     await settled();
     expect(stream.frames.length).toBe(before);
@@ -205,7 +219,7 @@ describe('a client that does not read', () => {
     expect(stream.of('deliver').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
-  test('does not keep the user\'s other stream from being written', async () => {
+  test("does not keep the user's other stream from being written", async () => {
     const setting = testHub();
     const [phone, laptop] = [setting.open(), setting.open()];
     await settled();
@@ -225,7 +239,16 @@ describe('marks', () => {
     setting.hub.announce('default', 'ada', setting.model.head);
     await settled();
     expect(stream.of('update')).toMatchObject([
-      { seq: 2, firstSeq: 1, notificationId: 'n1', seen: true, read: true, unseen: 0, unread: 0, cursor: cursorAt(2) },
+      {
+        seq: 2,
+        firstSeq: 1,
+        notificationId: 'n1',
+        seen: true,
+        read: true,
+        unseen: 0,
+        unread: 0,
+        cursor: cursorAt(2),
+      },
     ]);
   });
 
@@ -345,7 +368,14 @@ describe('traces', () => {
         const span = { name, parent: options.parent, ended: false };
         spans.push(span);
         const id = String(spans.length).padStart(16, '0');
-        return { ...noSpan(`00-${'a'.repeat(32)}-${id}-01`), set: () => {}, fail: () => {}, end: () => { span.ended = true; } };
+        return {
+          ...noSpan(`00-${'a'.repeat(32)}-${id}-01`),
+          set: () => {},
+          fail: () => {},
+          end: () => {
+            span.ended = true;
+          },
+        };
       },
     };
     return { spans, tracing };

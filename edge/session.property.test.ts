@@ -3,8 +3,8 @@ import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { TargetSchema } from '../gen/carillon/v1/edge_link_pb.ts';
-import { deliverTail } from '../storage/inbox-item.ts';
 import { limits } from '../runtime/limits.ts';
+import { deliverTail } from '../storage/inbox-item.ts';
 import type { FakeStream } from './client-stream.fixture.ts';
 import { settled, testHub } from './hub.fixture.ts';
 import type { ModelItem } from './inbox-model.fixture.ts';
@@ -22,11 +22,29 @@ type Step =
   | { do: 'reconnect'; handle: number; why: 'client' | 'lost' };
 
 const steps: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('send' as const), live: fc.constantFrom('now', 'later', 'lost', 'twice') }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('send' as const),
+      live: fc.constantFrom('now', 'later', 'lost', 'twice'),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('link' as const), at: fc.nat(20) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('read' as const), at: fc.nat(20), told: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('read' as const), at: fc.nat(20), told: fc.boolean() }),
+  },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('store' as const) }) },
-  { weight: 4, arbitrary: fc.constantFrom<Step>({ do: 'beat' }, { do: 'fill' }, { do: 'drain' }, { do: 'hold' }, { do: 'release' }) },
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom<Step>(
+      { do: 'beat' },
+      { do: 'fill' },
+      { do: 'drain' },
+      { do: 'hold' },
+      { do: 'release' },
+    ),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -125,8 +143,16 @@ async function run(script: readonly Step[]): Promise<void> {
   }
   app.handle(stream);
   expect(app.order).toEqual(model.items.map(({ firstSeq }) => firstSeq).sort((a, b) => a - b));
-  expect([...app.shown].filter(([, { read }]) => read).map(([id]) => id).sort()).toEqual(
-    model.items.filter(({ read }) => read).map(({ id }) => id).sort(),
+  expect(
+    [...app.shown]
+      .filter(([, { read }]) => read)
+      .map(([id]) => id)
+      .sort(),
+  ).toEqual(
+    model.items
+      .filter(({ read }) => read)
+      .map(({ id }) => id)
+      .sort(),
   );
   const last = stream.of('watermark').at(-1)!;
   expect([last.sentThrough, last.unseen, last.unread]).toEqual([model.head, model.unseen, model.unread]);
@@ -134,8 +160,9 @@ async function run(script: readonly Step[]): Promise<void> {
 }
 
 test('every item comes once and in order, whatever crosses on its way', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(steps, { maxLength: 80, size: 'max' }), run),
-    { numRuns: 1_500, interruptAfterTimeLimit: 40_000, markInterruptAsFailure: true },
-  );
+  await fc.assert(fc.asyncProperty(fc.array(steps, { maxLength: 80, size: 'max' }), run), {
+    numRuns: 1_500,
+    interruptAfterTimeLimit: 40_000,
+    markInterruptAsFailure: true,
+  });
 }, 60_000);

@@ -6,7 +6,11 @@ import { WriteTimes } from './write-times.ts';
 test('an answer is at most the true age, and at least about half of it', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.oneof(fc.nat(400), fc.nat(3_000), fc.nat(60_000)), { minLength: 1, maxLength: 200, size: 'max' }),
+      fc.array(fc.oneof(fc.nat(400), fc.nat(3_000), fc.nat(60_000)), {
+        minLength: 1,
+        maxLength: 200,
+        size: 'max',
+      }),
       fc.nat(30_000),
       (gaps, waitMs) => {
         let nowMs = 1_000_000;
