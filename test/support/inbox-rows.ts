@@ -25,41 +25,44 @@ export interface InboxSeed {
 
 const IN_APP: readonly Step[] = [{ channel: Channel.IN_APP, afterMs: 0, until: 'ack' }];
 
-/** Stores `count` notifications to all `users`, one after the other; answers their ids. */
+const OPEN: readonly DeliveryState[] = [
+  DeliveryState.QUEUED,
+  DeliveryState.WAITING,
+  DeliveryState.SENDING,
+  DeliveryState.AMBIGUOUS,
+];
+
+/** Stores `count` notifications to all `users`, one after the other, in one commit; answers their ids. */
 export async function seedInbox(db: Database, seed: InboxSeed): Promise<string[]> {
   const { users, notification, traceparent } = seed;
   const { count = 1, lane = Lane.NORMAL, state = DeliveryState.SENT, steps = IN_APP, step = 0 } = seed;
   const ids: string[] = [];
-  for (let made = 0; made < count; made++) {
-    const id = await insertNotification(db, { users, notification, traceparent, lane });
-    ids.push(id);
-    const open = [
-      DeliveryState.QUEUED,
-      DeliveryState.WAITING,
-      DeliveryState.SENDING,
-      DeliveryState.AMBIGUOUS,
-    ];
-    await db.transaction(async (tx) => {
-      await tx.query({
-        text: `insert into deliveries (notification_id, user_id, channel, tenant, lane, state, steps, step, step_channel, due_at)
-               select $1, u, ${Channel.IN_APP}, 'default', $3, $4, $5, $6, $7, $8::timestamptz from unnest($2::text[]) u`,
-        values: [
-          id,
-          users,
-          lane,
-          state,
-          JSON.stringify(steps),
-          step,
-          steps[step]!.channel,
-          (open as DeliveryState[]).includes(state) ? '2100-01-01T00:00:00Z' : null,
-        ],
-      });
-      await allocateItems(
-        tx,
-        users.map((userId) => ({ tenant: 'default', userId, notificationId: id, channel: Channel.IN_APP })),
-      );
+  await db.transaction(async (tx) => {
+    ids.length = 0;
+    while (ids.length < count)
+      ids.push(await insertNotification(tx, { users, notification, traceparent, lane }));
+    await tx.query({
+      text: `insert into deliveries (notification_id, user_id, channel, tenant, lane, state, steps, step, step_channel, due_at)
+             select n, u, ${Channel.IN_APP}, 'default', $3, $4, $5, $6, $7, $8::timestamptz
+               from unnest($1::uuid[]) n, unnest($2::text[]) u order by n, u`,
+      values: [
+        ids,
+        users,
+        lane,
+        state,
+        JSON.stringify(steps),
+        step,
+        steps[step]!.channel,
+        OPEN.includes(state) ? '2100-01-01T00:00:00Z' : null,
+      ],
     });
-  }
+    await allocateItems(
+      tx,
+      ids.flatMap((notificationId) =>
+        users.map((userId) => ({ tenant: 'default', userId, notificationId, channel: Channel.IN_APP })),
+      ),
+    );
+  });
   return ids;
 }
 

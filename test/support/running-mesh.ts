@@ -9,7 +9,8 @@ export interface RunningMesh extends AsyncDisposable {
   readonly ingest: string;
   readonly edge: string;
   readonly ops: string;
-  readonly logFile: string;
+  /** Data and log. */
+  readonly directory: string;
 }
 
 const FREE_PORTS = {
@@ -39,7 +40,7 @@ export async function startRunningMesh(env: NodeJS.ProcessEnv = {}): Promise<Run
     ingest: ingest ?? '',
     edge: edge ?? '',
     ops: ops ?? '',
-    logFile,
+    directory,
     async [Symbol.asyncDispose]() {
       await process.end('SIGTERM');
       await rm(directory, { recursive: true, force: true });
