@@ -11,6 +11,7 @@ import { USER_HEADER, userHeader } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import { carillonError } from '../runtime/wire-errors.ts';
 import { type Cli, loadConfig, type OutputOptions } from './cli.ts';
+import { readTls } from './tls.ts';
 
 export type Target = 'ingest' | 'edge' | 'router';
 
@@ -56,9 +57,12 @@ export function targetUrl(cli: Cli, target: Target, options: TargetOptions): str
 
 function transport(cli: Cli, target: Target, options: TargetOptions): Transport {
   const baseUrl = targetUrl(cli, target, options);
+  // Where callers must bring a certificate, an operator on the same host brings the mesh's own.
+  const tls = baseUrl.startsWith('https:') ? readTls(loadConfig(cli).config) : undefined;
   return createConnectTransport({
     baseUrl,
     httpVersion: '1.1',
+    ...(tls && { nodeOptions: { cert: tls.cert, key: tls.key } }),
     useBinaryFormat: true,
     readMaxBytes: limits.cliMessageBytes,
     interceptors: [

@@ -16,7 +16,7 @@ import { addressUrl } from './clients.ts';
 import { openCluster } from './cluster.ts';
 import { keepHouse } from './housekeeping.ts';
 import { openOpsPort } from './ops-port.ts';
-import { listening, nodeName, openRoleDatabase, type Parts, readTls } from './parts.ts';
+import { listening, nodeName, openRoleDatabase, type Parts } from './parts.ts';
 import { databaseCheck, Readiness } from './readiness.ts';
 import type { Role } from './roles.ts';
 import { serveEdge } from './serve-edge.ts';
@@ -24,6 +24,7 @@ import { serveIngest } from './serve-ingest.ts';
 import { providerStages, serveProviders } from './serve-providers.ts';
 import { serveRouter } from './serve-router.ts';
 import { openEventLog, openPostgres } from './stores.ts';
+import { readTls } from './tls.ts';
 
 export interface Addresses {
   ingest?: string;

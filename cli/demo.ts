@@ -204,6 +204,8 @@ async function offline(demo: Demo): Promise<void> {
 export async function runDemo(cli: Cli, mesh: Mesh, { json }: OutputOptions): Promise<void> {
   const { ingest, edge } = mesh.addresses;
   if (!ingest || !edge) throw new CarillonError('USAGE', 'The demo needs ingest and edge.');
+  if (ingest.startsWith('https:'))
+    throw new CarillonError('USAGE', 'The demo speaks plain HTTP: start it without CARILLON_TLS_CERT.');
   const address = new URL(ingest).host;
   using ingestService = grpcClient(IngestService, address);
   using adminService = grpcClient(AdminService, address);

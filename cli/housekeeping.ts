@@ -42,10 +42,18 @@ async function setGauges({ parts, db, stages }: Housekeeping): Promise<void> {
 export function keepHouse(house: Housekeeping): AsyncDisposable {
   const { clock, log } = house.parts;
   const running = new Map<string, Promise<void>>();
+  // Said once, not at every turn: readiness says what is away meanwhile.
+  const failing = new Set<string>();
   const turn = (name: string, work: () => Promise<unknown>) => () => {
     if (running.has(name)) return;
     const done = work()
-      .catch((error: unknown) => log.warn({ err: error }, `${name} failed; it is tried again`))
+      .then(
+        () => void failing.delete(name),
+        (error: unknown) => {
+          if (!failing.has(name)) log.warn({ err: error }, `${name} failed; it is tried again`);
+          failing.add(name);
+        },
+      )
       .then(() => void running.delete(name));
     running.set(name, done);
   };

@@ -1,5 +1,4 @@
 // What the roles of one process share, and who they are.
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Membership } from '../cluster/membership.ts';
 import type { Presence } from '../cluster/presence.ts';
@@ -14,6 +13,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import type { Tracing } from '../runtime/tracing.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import type { Role } from './roles.ts';
+import type { Tls } from './tls.ts';
 
 export interface Parts {
   readonly config: Config;
@@ -33,14 +33,6 @@ export interface Parts {
   readonly tls: Tls | undefined;
 }
 
-/** PEM. `ca` with `requestCert`: callers must bring a certificate of these authorities. */
-export interface Tls {
-  cert: string;
-  key: string;
-  ca?: string;
-  requestCert?: boolean;
-}
-
 /** A pool of connections of the role's own: a blast in one does not keep the others waiting. */
 export function openRoleDatabase(parts: Pick<Parts, 'postgresUrl' | 'clock'>, role: Role | 'ops'): Database {
   return openDatabase({
@@ -58,25 +50,6 @@ export function nodeName(): string {
       .split('.')[0]
       ?.replaceAll(/[^A-Za-z0-9-]/g, '') || 'node';
   return `${host.slice(0, 40)}-${systemIds.uuid().slice(-6)}`;
-}
-
-function pem(config: Config, key: ConfigKey & ('tlsCert' | 'tlsKey' | 'tlsCa')): string {
-  try {
-    return readFileSync(config[key] ?? '', 'utf8');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CarillonError('CONFIG_INVALID', `${environmentName(key)} cannot be read: ${why}.`, { cause });
-  }
-}
-
-/** Reads the files that the configuration names; undefined without TLS. Throws CONFIG_INVALID. */
-export function readTls(config: Config): Tls | undefined {
-  if (!config.tlsCert) return undefined;
-  return {
-    cert: pem(config, 'tlsCert'),
-    key: pem(config, 'tlsKey'),
-    ...(config.tlsCa && { ca: pem(config, 'tlsCa'), requestCert: true }),
-  };
 }
 
 /** Turns a listener's EADDRINUSE and the like into a sentence that names the setting. */

@@ -66,7 +66,9 @@ export async function runMesh(
   checkRoles(roles, loaded.config);
   // For a person at a terminal the words of the command are the log; what goes wrong is still said.
   const quiet = loaded.origins.logLevel === 'default' && process.stderr.isTTY && !options.json;
-  const log = createLog({ level: quiet ? 'warn' : loaded.config.logLevel });
+  // A demo shows a refused push on purpose.
+  const level = quiet ? (meanwhile ? 'error' : 'warn') : loaded.config.logLevel;
+  const log = createLog({ level });
   const mesh = await startMesh({ cli, config: loaded.config, roles, log });
   try {
     announce(cli, mesh, startedMs, options.json);

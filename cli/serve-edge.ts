@@ -70,7 +70,7 @@ async function serveLinks(
   mount: Parameters<typeof openPort>[0]['mounts'][number],
   owned: AsyncDisposableStack,
 ): Promise<{ url: string }> {
-  const { config, clock, log, tls } = parts;
+  const { config, clock, log } = parts;
   const links = await listening(
     config,
     'linkPort',
@@ -79,11 +79,10 @@ async function serveLinks(
       port: config.linkPort,
       mounts: [mount],
       maxMessageBytes: limits.linkMessageBytes,
-      ...(tls && { tls }),
       log,
       clock,
     }),
   );
   owned.defer(() => links.close(limits.portCloseMs));
-  return { url: addressUrl(config.host, links.port, tls !== undefined) };
+  return { url: addressUrl(config.host, links.port) };
 }

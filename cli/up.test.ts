@@ -132,3 +132,21 @@ test('a role that needs others elsewhere says what it needs', async () => {
   expect(await serve.ended).toBe(1);
   expect(serve.err).toMatch(/needs CARILLON_REDIS_URL.*\(CONFIG_INVALID\)\n$/);
 });
+
+test('under an older Node the launcher goes on with the one that is installed beside it', async () => {
+  const older = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.0.0' } })`;
+  const child = spawn(
+    process.execPath,
+    ['--import', older, join(import.meta.dirname, 'carillon.mjs'), '--version'],
+    {
+      cwd: directory,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  let out = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  expect([code, out]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+});

@@ -186,8 +186,9 @@ export const configSchema = z.strictObject({
   }),
   tlsCa: text.optional().meta({
     group: tls,
-    description: 'File with the authorities (PEM) that client certificates must come from.',
-    fallback: 'clients need no certificate',
+    description:
+      'File with the authorities (PEM) that the certificates of callers of the ingest and router ports must come from.',
+    fallback: 'callers need no certificate',
     example: '/etc/carillon/clients.crt',
   }),
   logLevel: z
