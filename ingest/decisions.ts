@@ -88,20 +88,19 @@ function ofDelivery(row: ExplainedDelivery): Decision[] {
         { from: channelName(from as Channel), to: channelName(to as Channel), reason },
       ),
     );
+  return decisions;
+}
+
+function stateOf(row: ExplainedDelivery): Decision {
   const channel = channelName(row.step_channel as Channel);
   const next = row.due_at ? ` Looked at again at ${row.due_at.toISOString()} at the latest.` : '';
-  decisions.push(
-    decision(
-      row.updated_at,
-      `state.${stateName(row.state).toLowerCase()}`,
-      `${stateName(row.state)} on ${channel}${because(row.reason)}.${next}`,
-      {
-        reason: row.reason,
-        attempts: String(row.attempts),
-      },
-    ),
+  const name = stateName(row.state);
+  return decision(
+    row.updated_at,
+    `state.${name.toLowerCase()}`,
+    `${name} on ${channel}${because(row.reason)}.${next}`,
+    { reason: row.reason, attempts: String(row.attempts) },
   );
-  return decisions;
 }
 
 const outcomes: Readonly<Record<string, string>> = {
@@ -170,9 +169,10 @@ function ofNotification({ notification, sent, deliveries }: Explanation): Decisi
 export function decisionsOf(explanation: Explanation): Decision[] {
   const decisions = [
     ...ofNotification(explanation),
-    ...explanation.items.flatMap(ofItem),
     ...explanation.deliveries.flatMap(ofDelivery),
+    ...explanation.items.flatMap(ofItem),
     ...explanation.attempts.map(ofAttempt),
+    ...explanation.deliveries.map(stateOf),
   ];
   const atMs = ({ at }: Decision) => (at ? timestampDate(at).getTime() : 0);
   return decisions
