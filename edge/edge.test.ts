@@ -1,0 +1,329 @@
+// An edge over a real database: what its clients call, what its streams get, and what a router hears through a link.
+import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Presence } from '../cluster/presence.ts';
+import { ChangedSchema, TargetOutcome, TargetSchema } from '../gen/carillon/v1/edge_link_pb.ts';
+import {
+  AckRequestSchema,
+  type AckResponse,
+  ListInboxRequestSchema,
+  type ListInboxResponse,
+  Mark,
+  MarkInboxRequestSchema,
+  type MarkInboxResponse,
+  Platform,
+  RegisterDeviceRequestSchema,
+  Resume,
+  SubscribeRequestSchema,
+} from '../gen/carillon/v1/edge_pb.ts';
+import { DeliveryState } from '../gen/carillon/v1/notification_pb.ts';
+import { ManualClock } from '../runtime/clock.manual.ts';
+import { CarillonError, type ReasonName } from '../runtime/errors.ts';
+import { systemIds } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
+import { silentLog } from '../runtime/log.ts';
+import { createMetrics } from '../runtime/metrics.ts';
+import type { Mount } from '../runtime/mount.ts';
+import { tracingOff } from '../runtime/tracing.ts';
+import { readContents } from '../storage/inbox.ts';
+import { deliverTail, encodeItem } from '../storage/inbox-item.ts';
+import { testDatabase } from '../test/support/database.ts';
+import { deliveriesOf, seedInbox } from '../test/support/inbox-rows.ts';
+import type { AdmissionBounds } from './admission.ts';
+import { FakeStream } from './client-stream.fixture.ts';
+import { parseCursor } from './cursor.ts';
+import { openEdge } from './edge.ts';
+
+const presence: Presence = {
+  enter: () => {},
+  leave: () => {},
+  locate: (users) => Promise.resolve(users.map(() => ({ edges: [], vanishedAtMs: undefined }))),
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
+
+async function setUp(options: { admission?: AdmissionBounds } = {}) {
+  const t = await testDatabase();
+  const clock = new ManualClock(Date.UTC(2026, 10, 20));
+  const metrics = createMetrics();
+  const edge = await openEdge({
+    db: t.db,
+    presence,
+    node: 'edge-1',
+    incarnation: 'i1',
+    clock,
+    ids: systemIds,
+    tracing: tracingOff,
+    metrics,
+    log: silentLog,
+    ...options,
+  });
+  onTestFinished(async () => {
+    await edge[Symbol.asyncDispose]();
+    await t[Symbol.asyncDispose]();
+  });
+  const call = async <D extends DescMessage, R>(
+    mount: Mount,
+    name: string,
+    schema: D,
+    init: MessageInitShape<D>,
+    user: string,
+  ) =>
+    (await mount.handlers[name]!(create(schema, init), {
+      requestHeader: new Headers({ 'x-carillon-user': user }),
+    } as never)) as R;
+  const { service } = edge;
+  return {
+    db: t.db,
+    clock,
+    edge,
+    metrics,
+    ack: (init: MessageInitShape<typeof AckRequestSchema>, user = 'ada') =>
+      call<typeof AckRequestSchema, AckResponse>(service, 'ack', AckRequestSchema, init, user),
+    list: (init: MessageInitShape<typeof ListInboxRequestSchema> = {}, user = 'ada') =>
+      call<typeof ListInboxRequestSchema, ListInboxResponse>(
+        service,
+        'listInbox',
+        ListInboxRequestSchema,
+        init,
+        user,
+      ),
+    mark: (init: MessageInitShape<typeof MarkInboxRequestSchema>, user = 'ada') =>
+      call<typeof MarkInboxRequestSchema, MarkInboxResponse>(
+        service,
+        'markInbox',
+        MarkInboxRequestSchema,
+        init,
+        user,
+      ),
+    register: (init: MessageInitShape<typeof RegisterDeviceRequestSchema>, user = 'ada') =>
+      call(service, 'registerDevice', RegisterDeviceRequestSchema, init, user),
+    subscribe(cursor?: string, user = 'ada'): FakeStream {
+      const stream = new FakeStream(user);
+      edge.subscribe(create(SubscribeRequestSchema, { cursor }), stream);
+      return stream;
+    },
+  };
+}
+
+type Setting = Awaited<ReturnType<typeof setUp>>;
+
+const helloed = async (stream: FakeStream) => {
+  await stream.until((frames) => frames[0]?.case === 'hello');
+  return stream.of('hello')[0]!;
+};
+
+/** Stores one item for the user and brings it by a link. */
+async function send({ db, edge }: Setting, seq: number, userId = 'ada') {
+  const [id] = await seedInbox(db, { users: [userId] });
+  const { found } = await readContents(db, [id!], 1);
+  const target = create(TargetSchema, { tenant: 'default', userId, seq, item: 0 });
+  const [result] = await edge.port.deliver([deliverTail(encodeItem(found[0]!))], [target]);
+  return { id: id!, outcome: result!.outcome };
+}
+
+const refused = (reason: ReasonName) => expect.objectContaining({ reason });
+
+describe('a stream', () => {
+  test('resumes over a thousand items with live ones in between, each once and in order', async () => {
+    const setting = await setUp();
+    const first = setting.subscribe();
+    const { cursor } = await helloed(first);
+    first.close('lost');
+    await seedInbox(setting.db, { users: ['ada'], count: 1_000 });
+    const stream = setting.subscribe(cursor);
+    await send(setting, 1_001);
+    await stream.until((frames) => frames.filter((frame) => frame.case === 'deliver').length >= 1_001);
+    expect(stream.of('hello')[0]!.resume).toBe(Resume.RESUMED);
+    expect(stream.of('deliver').map(({ seq }) => seq)).toEqual(
+      Array.from({ length: 1_001 }, (_, index) => index + 1),
+    );
+  });
+
+  test('is refused before anything is read: no user, a bad cursor, too many', async () => {
+    const setting = await setUp({
+      admission: { streamsCount: 3, perUserCount: 2, opensPerSecond: 1, burstCount: 4 },
+    });
+    const anonymous = new FakeStream();
+    anonymous.headers.delete('x-carillon-user');
+    setting.edge.subscribe(create(SubscribeRequestSchema, {}), anonymous);
+    expect(anonymous.error?.reason).toBe('UNAUTHENTICATED');
+    expect(setting.subscribe('nonsense').error?.reason).toBe('CURSOR_MALFORMED');
+    expect(setting.subscribe('x'.repeat(300)).error?.reason).toBe('INVALID_REQUEST');
+    const good = [setting.subscribe(), setting.subscribe(), setting.subscribe(undefined, 'bob')];
+    expect(good.map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
+    expect(setting.subscribe().error).toMatchObject({
+      reason: 'TOO_MANY_STREAMS',
+      retryAfterMs: expect.any(Number),
+    });
+    expect(setting.subscribe(undefined, 'cleo').error?.reason).toBe('TOO_MANY_STREAMS');
+    expect(setting.edge.streams).toBe(3);
+    good[0]!.close('client');
+    await Promise.resolve();
+    expect(setting.subscribe(undefined, 'cleo').error).toBeUndefined();
+    good[1]!.close('client');
+    await Promise.resolve();
+    // The bucket is empty until time passes.
+    expect(setting.subscribe(undefined, 'dora').error?.reason).toBe('TOO_MANY_STREAMS');
+    setting.clock.advance(1_000);
+    expect(setting.subscribe(undefined, 'dora').error).toBeUndefined();
+  });
+
+  test('from the future is refused with its reason', async () => {
+    const setting = await setUp();
+    const { cursor } = await helloed(setting.subscribe());
+    const { epoch, timeMs } = parseCursor(cursor);
+    const stream = setting.subscribe(`1${epoch}${timeMs.toString(36).padStart(9, '0')}00000a`);
+    await expect(stream.until(() => false)).rejects.toThrow();
+    expect(stream.error?.reason).toBe('CURSOR_AHEAD');
+  });
+});
+
+describe('an ack', () => {
+  test('delivers what the stream was sent, and is counted', async () => {
+    const setting = await setUp();
+    const stream = setting.subscribe();
+    const { sessionId } = await helloed(stream);
+    const { id, outcome } = await send(setting, 1);
+    expect(outcome).toBe(TargetOutcome.WRITTEN);
+    expect(await setting.ack({ sessionId, after: 0, upto: 1 })).toMatchObject({ acknowledged: 1 });
+    expect(await setting.ack({ sessionId, after: 0, upto: 1, extra: [1] })).toMatchObject({
+      acknowledged: 0,
+    });
+    expect(await deliveriesOf(setting.db, id)).toMatchObject([{ state: DeliveryState.DELIVERED }]);
+    expect(await setting.metrics.expose()).toMatch(
+      /carillon_deliveries_total\{channel="in_app",lane="normal",state="DELIVERED"\} 1/,
+    );
+  });
+
+  test('may land here for a stream of another edge, with ranges and extras', async () => {
+    const setting = await setUp();
+    await seedInbox(setting.db, { users: ['ada', 'bob'], count: 9 });
+    const answer = await setting.ack({
+      sessionId: 'edge-2.x.1',
+      after: 2,
+      upto: 4,
+      extra: [4, 9, 7, 8, 1, 7, 0],
+    });
+    expect(answer.acknowledged).toBe(6);
+    const { rows } = await setting.db.query<{ user_id: string; seq: number }>({
+      text: `select user_id, seq from deliveries where state = ${DeliveryState.DELIVERED} order by seq`,
+    });
+    expect(rows).toEqual([1, 3, 4, 7, 8, 9].map((seq) => ({ user_id: 'ada', seq })));
+  });
+
+  test('reaches nobody else, and not what was never sent', async () => {
+    const setting = await setUp();
+    const { sessionId } = await helloed(setting.subscribe());
+    await expect(setting.ack({ sessionId, after: 0, upto: 0 }, 'eve')).rejects.toEqual(
+      refused('SESSION_UNKNOWN'),
+    );
+    await expect(setting.ack({ sessionId, after: 0, upto: 1 })).rejects.toEqual(refused('INVALID_REQUEST'));
+    await expect(setting.ack({ after: 3, upto: 2 })).rejects.toEqual(refused('INVALID_REQUEST'));
+    await expect(setting.ack({ after: 0, upto: 4_000_000_000 })).rejects.toEqual(refused('INVALID_REQUEST'));
+    await expect(setting.ack({ after: 0, upto: limits.ackSpanCount + 1 })).rejects.toEqual(
+      refused('INVALID_REQUEST'),
+    );
+    await expect(setting.ack({ after: 0, upto: 1 }, '')).rejects.toEqual(refused('UNAUTHENTICATED'));
+  });
+
+  test('of thousands at once is answered for each', async () => {
+    const setting = await setUp();
+    const users = Array.from({ length: 1_200 }, (_, index) => `u${index}`);
+    await seedInbox(setting.db, { users, count: 2 });
+    const answers = await Promise.all(users.map((user) => setting.ack({ after: 0, upto: 2 }, user)));
+    expect(answers.every(({ acknowledged }) => acknowledged === 2)).toBe(true);
+  });
+});
+
+describe('the inbox', () => {
+  test('is listed page by page, while it changes, and subscribed from there', async () => {
+    const setting = await setUp();
+    const ids = await seedInbox(setting.db, {
+      users: ['ada'],
+      count: 5,
+      notification: { content: { title: 'Hi' } },
+    });
+    await seedInbox(setting.db, { users: ['bob'] });
+    const first = await setting.list({ pageSize: 2 });
+    expect(first).toMatchObject({ unseen: 5, unread: 5 });
+    expect(first.items.map(({ item }) => [item!.notificationId, item!.content!.title])).toEqual([
+      [ids[4], 'Hi'],
+      [ids[3], 'Hi'],
+    ]);
+    await setting.mark({ mark: Mark.READ, notificationIds: [ids[2]!] });
+    const second = await setting.list({ pageSize: 2, pageToken: first.nextPageToken });
+    expect(second.items.map(({ seq, firstSeq, item }) => [seq, firstSeq, item!.read])).toEqual([
+      [6, 3, true],
+      [2, 2, false],
+    ]);
+    const third = await setting.list({ pageSize: 2, pageToken: second.nextPageToken });
+    expect([third.items.length, third.nextPageToken]).toEqual([1, '']);
+    const stream = setting.subscribe(first.cursor);
+    await stream.until((frames) => frames.length === 2);
+    expect(stream.of('update')).toMatchObject([{ seq: 6, firstSeq: 3, read: true, unseen: 4, unread: 4 }]);
+    await expect(setting.list({ pageToken: 'zz' })).rejects.toEqual(refused('INVALID_REQUEST'));
+    expect((await setting.list({}, 'eve')).items).toEqual([]);
+  });
+
+  test('answers fewer items when they are large', async () => {
+    const setting = await setUp();
+    const data = Object.fromEntries(
+      Array.from({ length: 60 }, (_, index) => [`k${index}`, 'x'.repeat(4_000)]),
+    );
+    await seedInbox(setting.db, {
+      users: ['ada'],
+      count: 7,
+      notification: { content: { title: 'big', data } },
+    });
+    const first = await setting.list();
+    expect(first.items).toHaveLength(5);
+    const rest = await setting.list({ pageToken: first.nextPageToken });
+    expect([rest.items.length, rest.nextPageToken]).toEqual([2, '']);
+  });
+
+  test('marked on one device is updated on the others, here and through links', async () => {
+    const setting = await setUp();
+    const streams = [setting.subscribe(), setting.subscribe()];
+    await Promise.all(streams.map(helloed));
+    const { id } = await send(setting, 1);
+    const told: unknown[] = [];
+    setting.edge.port.onChanged((users) => told.push(...users));
+    expect(await setting.mark({ mark: Mark.READ, upto: 1 })).toMatchObject({
+      marked: 1,
+      unseen: 0,
+      unread: 0,
+    });
+    for (const stream of streams) await stream.until((frames) => frames.at(-1)?.case === 'update');
+    expect(streams[1]!.of('update')).toMatchObject([
+      { notificationId: id, seq: 2, firstSeq: 1, read: true, unread: 0 },
+    ]);
+    expect(told).toMatchObject([{ tenant: 'default', userId: 'ada', head: 2 }]);
+    expect(await deliveriesOf(setting.db, id)).toMatchObject([{ state: DeliveryState.OPENED }]);
+    expect(await setting.mark({ mark: Mark.READ, notificationIds: [id] }, 'eve')).toMatchObject({
+      marked: 0,
+    });
+  });
+
+  test('changed on another edge is read here', async () => {
+    const setting = await setUp();
+    const stream = setting.subscribe();
+    await helloed(stream);
+    await seedInbox(setting.db, { users: ['ada'] });
+    setting.edge.port.changed([create(ChangedSchema, { tenant: 'default', userId: 'ada', head: 1 })]);
+    await stream.until((frames) => frames.at(-1)?.case === 'deliver');
+  });
+});
+
+test('a device is registered for its own user', async () => {
+  const setting = await setUp();
+  await setting.register({ deviceId: 'phone', platform: Platform.SANDBOX, token: 'tok' });
+  const { rows } = await setting.db.query({
+    text: 'select tenant, user_id, device_id, platform, token from devices',
+  });
+  expect(rows).toEqual([
+    { tenant: 'default', user_id: 'ada', device_id: 'phone', platform: 4, token: 'tok' },
+  ]);
+  await expect(setting.register({ deviceId: '', platform: Platform.IOS, token: 't' })).rejects.toBeInstanceOf(
+    CarillonError,
+  );
+});
