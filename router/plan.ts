@@ -23,10 +23,10 @@ export interface Planned {
   expiresAtMs: number;
 }
 
-/** A step that was asked for; `afterMs` is how long the step before it may take. */
+/** A step that was asked for; `afterMs` is how long the step before it may take, if the sender says so. */
 interface Asked {
   channel: Channel;
-  afterMs: number;
+  afterMs: number | undefined;
   condition: EscalationCondition;
 }
 
@@ -34,7 +34,7 @@ const DEFAULT_CHANNELS: readonly Channel[] = [Channel.IN_APP, Channel.PUSH, Chan
 
 const askedStep = (channel: Channel): Asked => ({
   channel,
-  afterMs: limits.ackDeadlineMs,
+  afterMs: undefined,
   condition: EscalationCondition.NOT_DELIVERED,
 });
 
@@ -47,7 +47,7 @@ function askedPlans({ channels, escalation }: Notification): Asked[][] {
   for (const { channel, after, condition } of escalation) {
     if (seen.has(channel)) continue;
     seen.add(channel);
-    steps.push({ channel, afterMs: after ? durationMs(after) : limits.ackDeadlineMs, condition });
+    steps.push({ channel, afterMs: after && durationMs(after), condition });
   }
   return [steps];
 }
@@ -71,13 +71,17 @@ function reaches(recipient: Recipient, channel: Channel): boolean {
   }
 }
 
+/** How long a step may take when the sender does not say: a phone in a pocket is looked at less often than a screen. */
+const patienceMs = (channel: Channel): number =>
+  channel === Channel.IN_APP ? limits.ackDeadlineMs : limits.providerAckDeadlineMs;
+
 /** Each step gets the time after which the one that follows it was asked for; the last one has none. */
 function timed(asked: readonly Asked[]): Step[] {
   return asked.map(({ channel }, index) => {
     const following = asked[index + 1];
     return {
       channel,
-      afterMs: following?.afterMs ?? 0,
+      afterMs: following ? (following.afterMs ?? patienceMs(channel)) : 0,
       until: following?.condition === EscalationCondition.NOT_READ ? 'read' : 'ack',
     };
   });

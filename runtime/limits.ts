@@ -122,6 +122,8 @@ export const limits = {
   commitRecipientsCount: 100,
   /** From WRITTEN to the next step, when the notification does not say. */
   ackDeadlineMs: 10_000,
+  /** From a provider taking a message to the next step, when the notification does not say. */
+  providerAckDeadlineMs: 300_000,
   /** How long a user who vanished without closing counts as coming back. */
   lingerMs: 5_000,
   /** An open row that waits for a record or a page is looked at after this, in case the log lost it. */

@@ -157,7 +157,7 @@ export type Escalation = Message<"carillon.v1.Escalation"> & {
   channel: Channel;
 
   /**
-   * How long the step before it may take; absent: the mesh's default for that channel.
+   * How long the step before it may take; absent: 10 s in-app, 5 min on the others.
    *
    * @generated from field: google.protobuf.Duration after = 2;
    */
