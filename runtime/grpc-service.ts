@@ -43,7 +43,7 @@ export function grpcService(desc: DescService): grpc.ServiceDefinition {
   return Object.fromEntries(desc.methods.map((method) => [method.localName, grpcMethod(method)]));
 }
 
-export interface GrpcCallOptions {
+interface GrpcCallOptions {
   /** Cancels the call. */
   signal?: AbortSignal;
   /** Milliseconds from now until the call is given up; none when absent. */
