@@ -307,6 +307,33 @@ describe('set-up', () => {
   });
 });
 
+describe('every port says why it refuses', () => {
+  test.each([
+    ['ingest', 'carillon.v1.IngestService/Send', '{bad', 400, 'INVALID_REQUEST'],
+    ['ingest', 'carillon.v1.AdminService/GetUser', '{}', 400, 'INVALID_REQUEST'],
+    ['edge', 'carillon.v1.EdgeService/ListInbox', '{bad', 400, 'INVALID_REQUEST'],
+    ['edge', 'carillon.v1.EdgeService/ListInbox', '{}', 401, 'UNAUTHENTICATED'],
+    ['router', 'carillon.v1.RouterService/GetPresence', '{bad', 400, 'INVALID_REQUEST'],
+  ] as const)('%s: %s %s', async (port, method, body, status, reason) => {
+    const response = await fetch(`${mesh.addresses[port]}/${method}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    const { details } = (await response.json()) as { details?: { debug?: { reason?: string } }[] };
+    expect([response.status, details?.[0]?.debug?.reason]).toEqual([status, reason]);
+  });
+
+  test.each(['ingest', 'edge', 'router'] as const)('%s answers the health check', async (port) => {
+    const response = await fetch(`${mesh.addresses[port]}/grpc.health.v1.Health/Check`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+    });
+    expect(await response.json()).toEqual({ status: 'SERVING' });
+  });
+});
+
 describe('errors are one sentence with a reason, and a code', () => {
   const unknown = '0199c5b6-0000-7000-8000-000000000000';
   test.each([

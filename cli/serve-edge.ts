@@ -1,10 +1,8 @@
 // The edge in this process: the port for clients, and for routers a function call or the port of its links.
 
-import type { ServiceImpl } from '@connectrpc/connect';
 import type { EdgePort } from '../cluster/edge-link.ts';
 import { openEdge } from '../edge/edge.ts';
 import { openEdgePort } from '../edge/wire/edge-port.ts';
-import { errorInterceptor } from '../runtime/connect-handler.ts';
 import { createHealth } from '../runtime/health.ts';
 import { limits } from '../runtime/limits.ts';
 import { openPort } from '../runtime/one-port.ts';
@@ -37,11 +35,7 @@ export async function serveEdge(
       host: config.host,
       port: config.edgePort,
       subscribe: edge.subscribe,
-      routes(router) {
-        for (const { desc, handlers } of [...mounts, createReflection(mounts.map(({ desc }) => desc))])
-          router.service(desc, handlers as unknown as Partial<ServiceImpl<typeof desc>>);
-      },
-      interceptors: [errorInterceptor(log, undefined)],
+      mounts: [...mounts, createReflection(mounts.map(({ desc }) => desc))],
       ...(tls && { tls: { cert: tls.cert, key: tls.key } }),
       clock,
       log,

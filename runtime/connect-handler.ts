@@ -66,8 +66,7 @@ async function* explained<T>(messages: AsyncIterable<T>, log: Log): AsyncGenerat
   }
 }
 
-/** Every error of a handler, as what the wire says of it. */
-export function errorInterceptor(log: Log, shutdown: AbortSignal | undefined): Interceptor {
+function errorInterceptor(log: Log, shutdown: AbortSignal | undefined): Interceptor {
   return (next) => async (request) => {
     try {
       const response = await (request.stream

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { CarillonError } from '../../runtime/errors.ts';
 import { limits } from '../../runtime/limits.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { Mount } from '../../runtime/mount.ts';
 import { ownError } from '../../runtime/wire-errors.ts';
 import type { SubscribeHandler } from './client-stream.ts';
 import { FirstRequests } from './first-request.ts';
@@ -30,7 +31,9 @@ export interface EdgePortOptions {
   /** Throws CarillonError when a rule of the schema is broken. */
   readonly validate?: (request: SubscribeRequest) => void;
   /** The unary methods of EdgeService, health, reflection. */
-  readonly routes: (router: ConnectRouter) => void;
+  readonly routes?: (router: ConnectRouter) => void;
+  /** The same as mounts, instead of routes. */
+  readonly mounts?: readonly Mount[];
   /** For the calls of `routes`. */
   readonly interceptors?: Interceptor[];
   /** PEM. With it the port speaks TLS only. */

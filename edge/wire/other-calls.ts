@@ -3,8 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { ConnectRouter, Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { connectHandler } from '../../runtime/connect-handler.ts';
 import { limits } from '../../runtime/limits.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { Mount } from '../../runtime/mount.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 
 export type NodeRequest = IncomingMessage | Http2ServerRequest;
@@ -12,7 +14,9 @@ export type NodeResponse = ServerResponse | Http2ServerResponse;
 export type NodeHandler = (request: NodeRequest, response: NodeResponse) => void;
 
 export interface OtherCallsOptions {
-  readonly routes: (router: ConnectRouter) => void;
+  readonly routes?: ((router: ConnectRouter) => void) | undefined;
+  /** Instead of routes: services whose every error carries a reason, also those that Connect makes by itself. */
+  readonly mounts?: readonly Mount[] | undefined;
   readonly interceptors?: Interceptor[] | undefined;
   readonly log: Log;
   /** Ends calls that are still open when the port closes. */
@@ -29,15 +33,18 @@ function answer(
   response.end();
 }
 
-export function otherCalls({ routes, interceptors = [], log, signal }: OtherCallsOptions): NodeHandler {
-  const adapter = connectNodeAdapter({
-    routes,
-    interceptors,
-    readMaxBytes: limits.edgeMessageBytes,
-    binaryOptions: { readUnknownFields: false },
-    jsonOptions: { ignoreUnknownFields: true },
-    shutdownSignal: signal,
-  });
+export function otherCalls(options: OtherCallsOptions): NodeHandler {
+  const { routes = () => undefined, mounts, interceptors = [], log, signal } = options;
+  const adapter: NodeHandler = mounts
+    ? connectHandler({ mounts, maxMessageBytes: limits.edgeMessageBytes, shutdown: signal, log })
+    : connectNodeAdapter({
+        routes,
+        interceptors,
+        readMaxBytes: limits.edgeMessageBytes,
+        binaryOptions: { readUnknownFields: false },
+        jsonOptions: { ignoreUnknownFields: true },
+        shutdownSignal: signal,
+      });
   return (request, response) => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
