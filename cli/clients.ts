@@ -36,7 +36,7 @@ export function addressUrl(host: string, port: number, tls = false): string {
 }
 
 /** Throws CONFIG_INVALID when the address is not a URL or the port is picked at start. */
-export function targetUrl(cli: Cli, target: Target, options: TargetOptions): string {
+function targetUrl(cli: Cli, target: Target, options: TargetOptions): string {
   const given = options[target];
   if (given !== undefined) {
     if (URL.canParse(given) && /^https?:$/.test(new URL(given).protocol)) return given.replace(/\/+$/, '');

@@ -26,7 +26,7 @@ import { serveRouter } from './serve-router.ts';
 import { openEventLog, openPostgres } from './stores.ts';
 import { readTls } from './tls.ts';
 
-export interface Addresses {
+interface Addresses {
   ingest?: string;
   edge?: string;
   router?: string;

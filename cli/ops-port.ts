@@ -13,7 +13,7 @@ export interface OpsPort extends AsyncDisposable {
 
 export interface OpsPortOptions {
   host: string;
-  /** 0: any free one. */
+  /** 0 picks a free one. */
   port: number;
   metrics: Metrics;
   readiness: Readiness;

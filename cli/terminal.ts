@@ -1,7 +1,7 @@
 // Where a command speaks: data on stdout, everything about it on stderr, colours only where a person looks.
 import { styleText } from 'node:util';
 
-export type Style = Parameters<typeof styleText>[0];
+type Style = Parameters<typeof styleText>[0];
 
 export interface Terminal {
   /** Data. */

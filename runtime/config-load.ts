@@ -13,9 +13,9 @@ import {
 import { CarillonError, type FieldViolation } from './errors.ts';
 import { nearest } from './nearest.ts';
 
-export const CONFIG_FILE = 'carillon.config.json';
+const CONFIG_FILE = 'carillon.config.json';
 
-export type Origin = 'default' | 'file' | 'environment' | 'option';
+type Origin = 'default' | 'file' | 'environment' | 'option';
 
 export interface LoadedConfig {
   config: Config;

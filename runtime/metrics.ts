@@ -4,8 +4,6 @@ import type { Counter, Gauge, Histogram } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { AggregationType, InstrumentType, MeterProvider } from '@opentelemetry/sdk-metrics';
 
-export type Labels = Readonly<Record<string, string>>;
-
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
 
 export interface Metrics {
@@ -91,6 +89,7 @@ export function createMetrics(): Metrics {
   // A rate over a counter that appears with its first event misses that event: those without labels begin at 0.
   metrics.edgeFrameBytesTotal.add(0);
   metrics.ambiguousAttemptsTotal.add(0);
+  metrics.retriesTotal.add(0);
   metrics.edgeStreams.record(0);
   metrics.deadLetters.record(0);
   metrics.outboxOldestAge.record(0);

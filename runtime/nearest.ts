@@ -1,7 +1,7 @@
 // Finds what somebody meant by a mistyped name, or nothing when no name is near.
 
 /** How many single-letter changes (insert, drop, replace) lead from one text to the other. */
-export function editDistance(from: string, to: string): number {
+function editDistance(from: string, to: string): number {
   let above = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let i = 1; i <= from.length; i++) {
     const row = [i];

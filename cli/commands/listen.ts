@@ -35,7 +35,7 @@ function deliverJson({ seq, cursor, item, traceparent }: Deliver) {
 }
 
 /** One frame as one object; undefined for a frame that this version does not know. */
-export function frameJson({ frame }: SubscribeResponse): Record<string, unknown> | undefined {
+function frameJson({ frame }: SubscribeResponse): Record<string, unknown> | undefined {
   switch (frame.case) {
     case 'hello': {
       const { sessionId, resume: resumed, resumeReason, cursor, unseen, unread } = frame.value;

@@ -13,7 +13,7 @@ import { type Cli, commaList, command, printJson, usage } from '../cli.ts';
 import { ingestClient, reaching, type TargetOptions } from '../clients.ts';
 import { channelNumber, conditionNumber, laneNumber } from '../names.ts';
 
-export interface SendOptions extends TargetOptions {
+interface SendOptions extends TargetOptions {
   to: string[];
   title?: string;
   body?: string;
@@ -36,7 +36,7 @@ function milliseconds(written: string, option: string): number {
 }
 
 /** `in_app`, `push:30s`, `email:1h:not_read`: the channel, how long the step before may take, what stops this one. */
-export function escalationStep(written: string): Escalation {
+function escalationStep(written: string): Escalation {
   const [channel = '', after, condition] = written.split(':');
   return create(EscalationSchema, {
     channel: channelNumber(channel),
@@ -53,7 +53,7 @@ function sendTime(written: string) {
 }
 
 /** The notification that the options describe. Throws USAGE. */
-export function notificationOf(options: SendOptions): Notification {
+function notificationOf(options: SendOptions): Notification {
   return create(NotificationSchema, {
     audience: { kind: { case: 'users', value: { ids: options.to } } },
     content: {
