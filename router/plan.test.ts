@@ -145,7 +145,11 @@ describe('every plan', () => {
             if (!following) expect(step.afterMs).toBe(0);
             else
               expect(step.afterMs).toBe(
-                asked?.afterS === undefined ? limits.ackDeadlineMs : asked.afterS * 1_000,
+                asked?.afterS !== undefined
+                  ? asked.afterS * 1_000
+                  : step.channel === Channel.IN_APP
+                    ? limits.ackDeadlineMs
+                    : limits.providerAckDeadlineMs,
               );
           });
       }),
