@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import { openDatabase } from '../storage/database.ts';
 import { testDatabase } from '../test/support/database.ts';
@@ -96,13 +97,13 @@ test('a process hears of appends by another one long before it would look for it
     onPoison: () => Promise.resolve(),
   });
   await subscription.ready();
-  const startedMs = performance.now();
+  const startedMs = systemClock.monotonic();
   for (let n = 0; n < 20; n++) {
     await writing.append([record(topic, n)]);
     await got.until(() => got.count() === n + 1);
   }
   // Twenty polls would take 20 s.
-  expect(performance.now() - startedMs).toBeLessThan(8_000);
+  expect(systemClock.monotonic() - startedMs).toBeLessThan(8_000);
 });
 
 test('the backlog is what readers have not finished, and returns to nothing', async () => {

@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { systemClock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { limits } from '../runtime/limits.ts';
 import { silentLog } from '../runtime/log.ts';
@@ -250,7 +251,7 @@ test('the wait in the outbox is a span of the record\u2019s flow, when that is s
   };
   await using handoff = new OutboxHandoff({ db: t.db, eventLog: log, log: silentLog, tracing });
   const sampled = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
-  const beforeMs = Date.now();
+  const beforeMs = systemClock.now();
   await send(t.db, handoff, [
     record(1, { headers: { traceparent: sampled } }),
     record(2, { headers: { traceparent: sampled.replace(/1$/, '0') } }),
