@@ -15,7 +15,7 @@ import type { Reports } from './reports.ts';
 const TICKET_RANGES = 100;
 
 /** (after, upto] in slices, and the extras with neighbours joined. */
-export function ackRanges(
+function ackRanges(
   { tenant, userId }: Identity,
   request: Pick<AckRequest, 'after' | 'upto' | 'extra'>,
 ): AckRange[] {

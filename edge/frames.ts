@@ -7,6 +7,7 @@ import {
   type UpdateSchema,
   type WatermarkSchema,
 } from '../gen/carillon/v1/edge_pb.ts';
+import { varintBytes, writeVarint } from '../runtime/varint.ts';
 import { CURSOR_CHARS, type Cursor, CursorWriter, formatCursor } from './cursor.ts';
 
 const frame = (init: MessageInitShape<typeof SubscribeResponseSchema>['frame']): Uint8Array =>
@@ -25,21 +26,6 @@ export const watermarkFrame = (value: MessageInitShape<typeof WatermarkSchema>):
   frame({ case: 'watermark', value });
 export const goAwayFrame = (value: MessageInitShape<typeof GoAwaySchema>): Uint8Array =>
   frame({ case: 'goAway', value });
-
-/** Length of a varint of up to 32 bits. */
-const varintBytes = (value: number): number =>
-  value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5;
-
-function writeVarint(target: Uint8Array, offset: number, value: number): number {
-  let rest = value;
-  let at = offset;
-  while (rest > 0x7f) {
-    target[at++] = (rest & 0x7f) | 0x80;
-    rest >>>= 7;
-  }
-  target[at++] = rest;
-  return at;
-}
 
 /** Everything that is said about positions of one store. */
 export class FrameWriter {

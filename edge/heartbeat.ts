@@ -28,7 +28,7 @@ export class Heartbeat implements Disposable {
       .unref();
   }
 
-  /** A slot for a new stream: any, so that streams which opened together do not beat together. */
+  /** A slot at random for a new stream, so that streams which opened together do not beat together. */
   slot(): number {
     return Math.floor(this.#options.ids.random() * this.#slots.length);
   }
@@ -44,6 +44,8 @@ export class Heartbeat implements Disposable {
   #advance(): void {
     const { clock, ids, onTurn } = this.#options;
     const nowMs = clock.now();
+    // The store did not answer within a turn: the stream is alive all the same.
+    for (const session of this.#slots.at(this.#turn - 1) ?? []) if (session.beatWaits) session.watermark();
     for (const session of this.#slots[this.#turn] ?? []) {
       if (!session.open) continue;
       if (session.leaving) session.end();

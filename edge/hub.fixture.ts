@@ -1,10 +1,13 @@
 // A hub over an inbox in memory, with time in the test's hand.
+import { create } from '@bufbuild/protobuf';
 import type { UserKey } from '../cluster/presence.ts';
+import { TargetSchema } from '../gen/carillon/v1/edge_link_pb.ts';
 import { ManualClock } from '../runtime/clock.manual.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { silentLog } from '../runtime/log.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { type Tracing, tracingOff } from '../runtime/tracing.ts';
+import { deliverTail } from '../storage/inbox-item.ts';
 import { FakeStream } from './client-stream.fixture.ts';
 import { parseCursor } from './cursor.ts';
 import { Hub } from './hub.ts';
@@ -45,4 +48,25 @@ export function testHub(options: { tracing?: Tracing; keptSinceMs?: number; ids?
     return { stream, session };
   };
   return { hub, model, clock, presence, metrics, open };
+}
+
+type TestHub = ReturnType<typeof testHub>;
+
+/** Stores an item and brings it by a link. */
+export async function send(
+  { hub, model }: TestHub,
+  { userId = 'ada', traceparent }: { userId?: string; traceparent?: string } = {},
+) {
+  const item = model.add();
+  return offer({ hub, model }, item.firstSeq, { userId, traceparent });
+}
+
+export async function offer(
+  { hub, model }: Pick<TestHub, 'hub' | 'model'>,
+  seq: number,
+  { userId = 'ada', traceparent }: { userId?: string; traceparent?: string } = {},
+) {
+  const target = create(TargetSchema, { tenant: 'default', userId, seq, item: 0 });
+  const [result] = await hub.deliver([deliverTail(model.encoded(`n${seq}`), traceparent)], [target]);
+  return result!;
 }

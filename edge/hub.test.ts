@@ -4,35 +4,14 @@ import { describe, expect, test } from 'vitest';
 import { TargetOutcome, TargetSchema } from '../gen/carillon/v1/edge_link_pb.ts';
 import { Resume } from '../gen/carillon/v1/edge_pb.ts';
 import { limits } from '../runtime/limits.ts';
-import { noSpan, type SpanOptions, type Tracing, tracingOff } from '../runtime/tracing.ts';
 import { deliverTail } from '../storage/inbox-item.ts';
 import { formatCursor } from './cursor.ts';
-import { EPOCH, settled, testHub } from './hub.fixture.ts';
+import { EPOCH, offer, send, settled, testHub } from './hub.fixture.ts';
 
 const T = TargetOutcome;
-type Setting = ReturnType<typeof testHub>;
 
 const cursorAt = (seq: number, timeMs = 1_800_000_000_000, epoch = EPOCH) =>
   formatCursor({ epoch, seq, timeMs });
-
-/** Stores an item and brings it by a link. */
-async function send(
-  { hub, model }: Setting,
-  { userId = 'ada', traceparent }: { userId?: string; traceparent?: string } = {},
-) {
-  const item = model.add();
-  return offer({ hub, model }, item.firstSeq, { userId, traceparent });
-}
-
-async function offer(
-  { hub, model }: Pick<Setting, 'hub' | 'model'>,
-  seq: number,
-  { userId = 'ada', traceparent }: { userId?: string; traceparent?: string } = {},
-) {
-  const target = create(TargetSchema, { tenant: 'default', userId, seq, item: 0 });
-  const [result] = await hub.deliver([deliverTail(model.encoded(`n${seq}`), traceparent)], [target]);
-  return result!;
-}
 
 describe('a stream begins with Hello', () => {
   test('at the head when the client has no cursor', async () => {
@@ -319,6 +298,16 @@ describe('heartbeats', () => {
     expect(stream.of('deliver')).toHaveLength(1);
   });
 
+  test('do not wait for a store that hangs', async () => {
+    const setting = testHub();
+    const { stream } = setting.open();
+    await settled();
+    setting.model.held = true;
+    setting.clock.advance(limits.heartbeatMs + limits.heartbeatMs / limits.heartbeatSlotsCount);
+    await settled();
+    expect(stream.of('watermark')).toHaveLength(1);
+  });
+
   test('ask an old stream to come back, then end it', async () => {
     const setting = testHub();
     const { stream } = setting.open();
@@ -356,54 +345,4 @@ test('thousands of targets of one batch are answered in their order', async () =
   expect(results.map(({ outcome }) => outcome)).toEqual(
     users.map((_, index) => (index % 2 === 0 ? T.WRITTEN : T.NO_SESSION)),
   );
-});
-
-describe('traces', () => {
-  const parent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
-  const recording = () => {
-    const spans: { name: string; parent: string | undefined; ended: boolean }[] = [];
-    const tracing: Tracing = {
-      ...tracingOff,
-      span(name: string, options: SpanOptions) {
-        const span = { name, parent: options.parent, ended: false };
-        spans.push(span);
-        const id = String(spans.length).padStart(16, '0');
-        return {
-          ...noSpan(`00-${'a'.repeat(32)}-${id}-01`),
-          set: () => {},
-          fail: () => {},
-          end: () => {
-            span.ended = true;
-          },
-        };
-      },
-    };
-    return { spans, tracing };
-  };
-
-  test('of a sampled flow go on in a frame of its own for each stream', async () => {
-    const { spans, tracing } = recording();
-    const setting = testHub({ tracing });
-    const { stream } = setting.open();
-    await settled();
-    await send(setting, { traceparent: parent });
-    expect(spans).toEqual([
-      { name: 'link', parent, ended: true },
-      { name: 'frame', parent: `00-${'a'.repeat(32)}-${'1'.padStart(16, '0')}-01`, ended: true },
-    ]);
-    expect(stream.of('deliver')).toMatchObject([
-      { traceparent: `00-${'a'.repeat(32)}-${'2'.padStart(16, '0')}-01`, item: { notificationId: 'n1' } },
-    ]);
-  });
-
-  test('of another flow travel in the shared bytes and cost nothing', async () => {
-    const { spans, tracing } = recording();
-    const setting = testHub({ tracing });
-    const { stream } = setting.open();
-    await settled();
-    const unsampled = `${parent.slice(0, -2)}00`;
-    await send(setting, { traceparent: unsampled });
-    expect(spans).toEqual([]);
-    expect(stream.of('deliver')).toMatchObject([{ traceparent: unsampled }]);
-  });
 });

@@ -18,7 +18,7 @@ import type { Hub } from './hub.ts';
 const DEFAULT_COUNT = 50;
 const TOKEN = /^1[0-9a-z]{1,6}$/;
 
-export const pageToken = (before: number): string => `1${before.toString(36)}`;
+const pageToken = (before: number): string => `1${before.toString(36)}`;
 
 function beforeOf(token: string): number {
   if (token === '') return MAX_SEQ;

@@ -23,7 +23,7 @@ export interface EdgeServiceOptions {
 }
 
 /** Without Subscribe, which the wire serves. Requests are validated before they come here, by the mount. */
-export function edgeService(options: EdgeServiceOptions): Partial<ServiceImpl<typeof EdgeService>> {
+function edgeService(options: EdgeServiceOptions): Partial<ServiceImpl<typeof EdgeService>> {
   const { db } = options;
   const listing = { ...options, list: listInbox.bind(undefined, db) };
   const marking = { ...options, mark: markInbox.bind(undefined, db) };

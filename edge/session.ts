@@ -141,6 +141,11 @@ export class Session {
     this.catchUp();
   }
 
+  /** A heartbeat was asked for and still waits for the store. */
+  get beatWaits(): boolean {
+    return this.#beat;
+  }
+
   /** Everything that is committed by now will be in the page that is read next. */
   reading(): void {
     this.page = 'reading';

@@ -2,6 +2,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type Item, ItemSchema } from '../gen/carillon/v1/edge_pb.ts';
 import { type Lane, NotificationSchema } from '../gen/carillon/v1/notification_pb.ts';
+import { varintBytes, writeVarint } from '../runtime/varint.ts';
 
 /** What a row of `notifications` says of its content. */
 export interface NotificationContent {
@@ -29,20 +30,6 @@ export function itemOf({ id, lane, category, createdAtMs, payload }: Notificatio
 }
 
 export const encodeItem = (content: NotificationContent): Uint8Array => toBinary(ItemSchema, itemOf(content));
-
-function varintBytes(value: number): number {
-  let bytes = 1;
-  for (let rest = value >>> 7; rest > 0; rest >>>= 7) bytes++;
-  return bytes;
-}
-
-function writeVarint(target: Uint8Array, offset: number, value: number): number {
-  let rest = value;
-  let at = offset;
-  for (; rest > 0x7f; rest >>>= 7) target[at++] = (rest & 0x7f) | 0x80;
-  target[at++] = rest;
-  return at;
-}
 
 /**
  * Fields 3 (item) and, when there is one, 4 (traceparent) of `Deliver`, ready to follow a head of seq and cursor

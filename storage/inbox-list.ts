@@ -11,7 +11,7 @@ export interface ListRequest {
   count: number;
 }
 
-export interface ListedItem {
+interface ListedItem {
   seq: number;
   firstSeq: number;
   notificationId: string;

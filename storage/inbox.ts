@@ -113,7 +113,7 @@ export async function readPages(
 }
 
 /** What the replay needs of a notification. */
-export interface StoredContent extends NotificationContent {
+interface StoredContent extends NotificationContent {
   traceparent: string | undefined;
 }
 
