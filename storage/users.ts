@@ -2,6 +2,7 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { type Device, DeviceSchema, type User, UserSchema } from '../gen/carillon/v1/admin_pb.ts';
+import type { Platform } from '../gen/carillon/v1/edge_pb.ts';
 import type { Queryable } from './database.ts';
 
 interface UserRow {
@@ -40,7 +41,7 @@ async function devicesOf(db: Queryable, tenant: string, userId: string): Promise
   return rows.map((row) =>
     create(DeviceSchema, {
       deviceId: row.device_id,
-      platform: row.platform,
+      platform: row.platform as Platform,
       token: row.token,
       lastSeenAt: timestampFromDate(row.last_seen_at),
     }),
