@@ -172,7 +172,7 @@ export class AcceptQueue implements AsyncDisposable {
     } catch (error) {
       // One row that the database refuses must not take its neighbours with it.
       if (error instanceof CarillonError || batch.length === 1) {
-        for (const { reject } of batch) reject(error);
+        for (const { reject } of batch) reject(unconfirmed(error));
         return;
       }
       const half = Math.ceil(batch.length / 2);
@@ -180,4 +180,14 @@ export class AcceptQueue implements AsyncDisposable {
       await this.#commit(batch.slice(half));
     }
   }
+}
+
+/** A commit whose answer was lost may have happened: only the key tells, so the sender is told to repeat with it. */
+function unconfirmed(error: unknown): unknown {
+  if (!(error instanceof CarillonError) || error.reason !== 'STORE_UNAVAILABLE') return error;
+  return new CarillonError(
+    'STORE_UNAVAILABLE',
+    'The database did not confirm that it was stored; repeat it with the same idempotency key.',
+    { cause: error, retryAfterMs: error.retryAfterMs ?? limits.overloadedRetryMs },
+  );
 }
