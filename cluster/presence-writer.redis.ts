@@ -38,15 +38,22 @@ for i, key in ipairs(KEYS) do
 end
 return #KEYS`;
 
-// Keeps the lease unless a later incarnation has it, and answers which Redis this is: FLUSHALL takes the epoch away.
+// Keeps the lease unless a later incarnation has it, and answers which Redis this is: FLUSHALL takes the epoch away. Both
+// say since when they are, so that whoever reads knows how long nothing was known.
 const RENEW = `
-local holder = redis.call('GET', KEYS[1])
-if not holder or holder <= ARGV[1] then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-redis.call('SET', KEYS[2], ARGV[1] .. ':' .. ARGV[3], 'NX')
+local time = redis.call('TIME')
+local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local holder, since = string.match(redis.call('GET', KEYS[1]) or '', '^([^:]*):(%d+)$')
+if not holder or holder <= ARGV[1] then
+  if holder ~= ARGV[1] then since = now end
+  redis.call('SET', KEYS[1], ARGV[1] .. ':' .. since, 'PX', ARGV[2])
+end
+redis.call('SET', KEYS[2], ARGV[1] .. '.' .. ARGV[3] .. ':' .. now, 'NX')
 return redis.call('GET', KEYS[2])`;
 
 const WITHDRAW = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+local holder = string.match(redis.call('GET', KEYS[1]) or '', '^([^:]*):')
+if holder == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 0`;
 
 export class PresenceWriter implements AsyncDisposable {
@@ -54,9 +61,13 @@ export class PresenceWriter implements AsyncDisposable {
     return `user:${tenant}\u001f${userId}`;
   }
 
+  /** Holds `<incarnation>:<ms since when>` as long as the edge renews it. */
   static leaseOf(edge: string): string {
     return `presence:${edge}`;
   }
+
+  /** Holds `<name>:<ms since when>`: this Redis has not forgotten anything since then. */
+  static readonly epoch = 'epoch';
 
   readonly #redis: RedisConnection;
   readonly #edge: string;
@@ -175,7 +186,7 @@ export class PresenceWriter implements AsyncDisposable {
     try {
       const epoch = await this.#redis.run((client) =>
         client.eval(RENEW, {
-          keys: [PresenceWriter.leaseOf(this.#edge), 'epoch'],
+          keys: [PresenceWriter.leaseOf(this.#edge), PresenceWriter.epoch],
           arguments: [this.#incarnation, `${limits.edgeLeaseMs}`, `${++this.#renewals}`],
         }),
       );

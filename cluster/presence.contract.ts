@@ -33,7 +33,7 @@ export function presenceContract(name: string, makeHarness: () => Promise<Presen
 
     test('a user whom nobody has seen is nowhere', async () => {
       await using presence = harness.open();
-      expect(await presence.locate([newUser()])).toEqual([{ edges: [], vanishedAtMs: undefined }]);
+      await becomes(presence, newUser(), { edges: [], vanishedAtMs: undefined });
       expect(await presence.locate([])).toEqual([]);
     });
 

@@ -20,8 +20,17 @@ async function raw(prefix: string) {
   return await client.connect();
 }
 
-presenceContract('Redis', async () => {
+/** A store that has been there for long: what it does not know is not. */
+async function oldPrefix(): Promise<string> {
   const prefix = `${randomUUID()}:`;
+  const client = await raw(prefix);
+  await client.set('epoch', 'old:1');
+  await client.close();
+  return prefix;
+}
+
+presenceContract('Redis', async () => {
+  const prefix = await oldPrefix();
   return {
     open: () => open(prefix),
     now: () => systemClock.now(),
@@ -71,8 +80,24 @@ describe('presence in Redis', () => {
     await client.close();
   });
 
+  test('users of an edge that was started anew linger until they are back', async () => {
+    const prefix = await oldPrefix();
+    await using old = open(prefix);
+    const [ada, bob] = [user, { ...user, userId: 'bob' }];
+    old.enter(ada, 'edge-a');
+    old.enter(bob, 'edge-a');
+    await vi.waitFor(async () => expect(await edgesOf(old)).toEqual(['edge-a']), LATER);
+    await using next = open(prefix);
+    next.enter(ada, 'edge-a');
+    const back = { edges: ['edge-a'], vanishedAtMs: undefined };
+    const lingers = { edges: [], vanishedAtMs: expect.any(Number) as number };
+    await vi.waitFor(async () => expect(await next.locate([ada, bob])).toEqual([back, lingers]), LATER);
+    const gone = { edges: [], vanishedAtMs: undefined };
+    await vi.waitFor(async () => expect(await next.locate([ada, bob])).toEqual([back, gone]), LATER);
+  });
+
   test('a Redis that has forgotten everything is told again', async () => {
-    const prefix = `${randomUUID()}:`;
+    const prefix = await oldPrefix();
     await using edge = open(prefix);
     const many = Array.from({ length: 3_000 }, (_, n) => ({ tenant: 'default', userId: `u-${n}` }));
     for (const each of many) edge.enter(each, 'edge-a');
@@ -86,7 +111,9 @@ describe('presence in Redis', () => {
       ...[user, ...many].map(({ userId }) => `user:default\u001f${userId}`),
     ];
     expect(await client.del(keys)).toBe(3_003);
-    expect(await edgesOf(edge)).toEqual([]);
+    // Not here, but not known to be away either.
+    const lost = await edge.locate([user]);
+    expect(lost).toEqual([{ edges: [], vanishedAtMs: expect.any(Number) as number }]);
     await vi.waitFor(async () => {
       const found = await edge.locate([...many, user]);
       expect(found.filter(({ edges }) => edges[0] === 'edge-a').length).toBe(3_001);
@@ -99,10 +126,13 @@ describe('presence in Redis', () => {
     presence.enter(user, 'edge-a');
     presence.leave(user, 'edge-a', false);
     const startedMs = systemClock.monotonic();
-    expect(await presence.locate([user, user])).toEqual([
-      { edges: [], vanishedAtMs: undefined },
-      { edges: [], vanishedAtMs: undefined },
-    ]);
+    const unknown = { edges: [], vanishedAtMs: expect.any(Number) as number };
+    expect(await presence.locate([user, user])).toEqual([unknown, unknown]);
     expect(systemClock.monotonic() - startedMs).toBeLessThan(1_000);
+    // They linger once, from when the hints were lost, and not for ever.
+    await vi.waitFor(
+      async () => expect(await presence.locate([user])).toEqual([{ edges: [], vanishedAtMs: undefined }]),
+      LATER,
+    );
   });
 });

@@ -10,7 +10,8 @@ export interface Whereabouts {
   edges: readonly string[];
   /**
    * When the last stream ended without the client closing it, milliseconds since the epoch: it may be back in a
-   * second. Undefined when a stream is open, when the client closed, or when it is longer ago than the linger.
+   * second. Undefined when a stream is open, when the client closed, or when it is longer ago than the linger. Where
+   * nothing is known (a restart, a store that was lost), it is the moment since when: what is not known is not an absence.
    */
   vanishedAtMs: number | undefined;
 }
