@@ -25,7 +25,7 @@ const ARGUMENTS = [
   '--disable-sync',
 ];
 
-export interface ChromiumProgram {
+interface ChromiumProgram {
   readonly executablePath: string;
   /** What it is run with, PATH among it; a HOME is for the caller to choose. */
   readonly env: Record<string, string>;
@@ -43,7 +43,7 @@ export async function findChromium(): Promise<ChromiumProgram> {
   return { executablePath: found.command, env };
 }
 
-export interface RunningChromium extends AsyncDisposable {
+interface RunningChromium extends AsyncDisposable {
   readonly browser: Browser;
 }
 

@@ -22,7 +22,7 @@ export interface HearingPlan {
   ackEvery: number;
 }
 
-export interface HeardItem {
+interface HeardItem {
   seq: number;
   title: string;
 }
@@ -90,6 +90,7 @@ class Hearing {
         }
         if (frame.case !== 'deliver') continue;
         this.#take(frame.value);
+        if (this.heard.items.length > items) throw new Error(`more than ${items} items came`);
         if (this.#seq >= items) break;
         if (chance.next() < 1 / dropOneIn) {
           this.heard.drops++;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { limits } from '../../runtime/limits.ts';
 import { sendNumbered } from '../acceptance/numbered-sends.ts';
 import { type RunningMesh, startRunningMesh } from '../support/running-mesh.ts';
 import { startChromium } from './chromium.ts';
@@ -64,9 +65,12 @@ describe('the stock web client in Chromium', () => {
   let origin: string;
 
   beforeAll(async () => {
+    ({ browser } = opened.use(await startChromium()));
+  }, limits.stackFetchMs);
+
+  beforeAll(async () => {
     mesh = opened.use(await startRunningMesh());
     ({ origin } = opened.use(await servePage(join(import.meta.dirname, 'stock-web-client.page.ts'))));
-    ({ browser } = opened.use(await startChromium()));
     for (const [index, name] of names.entries()) {
       const plan: HearingPlan = {
         edge: mesh.edge,

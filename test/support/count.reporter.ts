@@ -12,6 +12,8 @@ export default class CountReporter implements Reporter {
         else if (state === 'failed') count.failed++;
         else count.skipped++;
       }
+      // A hook that fails is an error of its suite, whose tests then count as skipped.
+      for (const suite of module.children.allSuites()) if (suite.errors().length > 0) count.failed++;
       if (module.state() === 'failed' && module.errors().length > 0) count.failed++;
     }
     count.failed += errors.length;
