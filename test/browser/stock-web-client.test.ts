@@ -57,16 +57,20 @@ async function openPage(browser: Browser, origin: string, plan: HearingPlan): Pr
   return { hello: hello.promise, heard: heard.promise, preflights };
 }
 
+const opened = new AsyncDisposableStack();
+let browser: Browser;
+
+// By itself: the first time it is fetched.
+beforeAll(async () => {
+  ({ browser } = opened.use(await startChromium()));
+}, limits.stackFetchMs);
+
+afterAll(() => opened.disposeAsync());
+
 describe('the stock web client in Chromium', () => {
-  const opened = new AsyncDisposableStack();
   const pages = new Map<string, OpenPage>();
   let mesh: RunningMesh;
-  let browser: Browser;
   let origin: string;
-
-  beforeAll(async () => {
-    ({ browser } = opened.use(await startChromium()));
-  }, limits.stackFetchMs);
 
   beforeAll(async () => {
     mesh = opened.use(await startRunningMesh());
@@ -94,8 +98,6 @@ describe('the stock web client in Chromium', () => {
       ...open.map(({ heard }) => heard),
     ]);
   }, 300_000);
-
-  afterAll(() => opened.disposeAsync());
 
   describe.each(names)('over %s', (name) => {
     test('hears every item once, in the order of seq, over drops that each resume at its cursor', async () => {
