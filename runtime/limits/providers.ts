@@ -1,0 +1,44 @@
+// Bounds of provider calls, their leases and retries.
+
+export const providersLimits = {
+  providerRetryMs: [60_000, 300_000, 900_000, 3_600_000],
+  /** A provider call; what it has not answered by then is over. */
+  providerCallMs: 30_000,
+  /** A provider that has not settled so long after its signal aborted is left behind: the outcome is unknown. */
+  providerSettleMs: 1_000,
+  /** A claimed row waits at most this long for its slot before somebody else may take it. */
+  providerClaimLeaseMs: 60_000,
+  /** A row in SENDING is taken for interrupted after this; longer than any chain of calls that it may make. */
+  providerSendingLeaseMs: 120_000,
+  /** Providers of one channel that are asked in one try, one after the other. */
+  providerRoundsCount: 3,
+  /** Rows of one channel and lane that a process holds at once. */
+  providerClaimedCount: 128,
+  /** Calls at once per provider and lane. Each lane has its own, so that bulk never takes what an OTP needs. */
+  providerCallsCount: { critical: 16, normal: 16, bulk: 8 },
+  /** Due rows taken by one statement. */
+  providerDueCount: 64,
+  /** The due loop looks at least this often; a record or a retry wakes it earlier. */
+  providerDueMs: 2_000,
+  /** Failures in a row that open a breaker, and how long it stays open before one call may try. */
+  breakerFailuresCount: 5,
+  breakerOpenMs: 20_000,
+  /** How long a row waits when all providers of its channel are paused and none says for how long. */
+  providerPausedMs: 2_000,
+  /** A provider that asks for more patience than this is asked again after this. */
+  throttledMs: 600_000,
+  providerReportMs: 5_000,
+  /** Between two looks at rows that are due but held by others, or for which there is no room. */
+  providerDueBusyMs: 250,
+  /** Reports older than this are of a process that is gone. */
+  providerReportKeptMs: 60_000,
+  /** Devices of one user that a push goes to: those seen last. */
+  userDevicesCount: 20,
+  smtpConnectMs: 10_000,
+  /** What a provider says in a refusal is cut here. */
+  providerReasonChars: 500,
+  /** Messages that the sandbox keeps per tenant and channel. */
+  sandboxKeptCount: 10_000,
+  /** Longest retry schedule that may be configured. */
+  providerRetriesCount: 16,
+} as const;
