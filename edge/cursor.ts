@@ -35,13 +35,13 @@ export function parseCursor(text: string): Cursor {
   };
 }
 
-const digit = (value: number): number => (value < 10 ? 48 + value : 87 + value);
+const DIGITS = Buffer.from('0123456789abcdefghijklmnopqrstuvwxyz');
 
 function writeBase36(target: Uint8Array, offset: number, digits: number, value: number): void {
   let rest = value;
   for (let at = offset + digits - 1; at >= offset; at--) {
     const next = Math.floor(rest / 36);
-    target[at] = digit(rest - next * 36);
+    target[at] = DIGITS[rest - next * 36]!;
     rest = next;
   }
 }

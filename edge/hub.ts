@@ -50,6 +50,9 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   keptSinceMs: number;
   readonly #options: HubOptions;
   readonly #users = new Map<string, Map<string, UserStreams>>();
+  /** The tenant that was looked up last, and its users: a batch seldom has two. */
+  #lastTenant = '';
+  #lastUsers: Map<string, UserStreams> | undefined;
   readonly #sessions = new Map<string, Session>();
   readonly #replay: Replay;
   readonly #heartbeat: Heartbeat;
@@ -124,12 +127,19 @@ export class Hub implements EdgePort, SessionHost, Disposable {
     if (user.sessions.length > 0) return;
     const users = this.#users.get(user.tenant);
     users?.delete(user.userId);
-    if (users?.size === 0) this.#users.delete(user.tenant);
+    if (users?.size === 0) {
+      this.#users.delete(user.tenant);
+      this.#lastUsers = undefined;
+    }
     this.#options.presence.leave(user, this.node, byUser);
   }
 
   #find(tenant: string, userId: string): UserStreams | undefined {
-    return this.#users.get(tenant)?.get(userId);
+    if (tenant !== this.#lastTenant || this.#lastUsers === undefined) {
+      this.#lastTenant = tenant;
+      this.#lastUsers = this.#users.get(tenant);
+    }
+    return this.#lastUsers?.get(userId);
   }
 
   #enter(tenant: string, userId: string): UserStreams {

@@ -11,46 +11,49 @@ const ENTRIES = 64;
  */
 export class WriteTimes {
   readonly #startMs: number;
+  // Times count from `#startMs`: small integers lie in the object itself, and this one is written with every frame.
   #seq: number;
-  #ms: number;
+  #ms = 0;
   /** When the newest entry began. */
-  #sinceMs: number;
+  #sinceMs = 0;
   /** Older entries, oldest first: seq, ms, seq, ms … Made when there is a second one. */
   #older: number[] | undefined;
 
   /** Everything up to `seq` had been written by `nowMs`. */
   constructor(seq: number, nowMs: number) {
     this.#seq = seq;
-    this.#startMs = this.#ms = this.#sinceMs = nowMs;
+    this.#startMs = nowMs;
   }
 
   wrote(seq: number, nowMs: number): void {
-    if (nowMs - this.#sinceMs >= GRAIN_MS) {
-      this.#push(nowMs);
-      this.#sinceMs = nowMs;
+    const ms = nowMs - this.#startMs;
+    if (ms - this.#sinceMs >= GRAIN_MS) {
+      this.#push(ms);
+      this.#sinceMs = ms;
     }
     this.#seq = seq;
-    this.#ms = nowMs;
+    this.#ms = ms;
   }
 
   /** At least so long ago was `seq` written, milliseconds. Only for a `seq` that was. */
   agoMs(seq: number, nowMs: number): number {
     const older = this.#older;
+    const ms = nowMs - this.#startMs;
     if (older)
       for (let at = 0; at < older.length; at += 2)
-        if (older[at]! >= seq) return Math.max(0, nowMs - older[at + 1]!);
-    return Math.max(0, nowMs - this.#ms);
+        if (older[at]! >= seq) return Math.max(0, ms - older[at + 1]!);
+    return Math.max(0, ms - this.#ms);
   }
 
-  #push(nowMs: number): void {
+  #push(ms: number): void {
     this.#older ??= [];
     const older = this.#older;
     older.push(this.#seq, this.#ms);
     let kept = 0;
-    let beforeMs = this.#startMs;
+    let beforeMs = 0;
     for (let at = 0; at < older.length; at += 2) {
       const nextMs = older[at + 3];
-      if (nextMs !== undefined && nextMs - beforeMs <= nowMs - nextMs) continue;
+      if (nextMs !== undefined && nextMs - beforeMs <= ms - nextMs) continue;
       beforeMs = older[at + 1]!;
       older[kept] = older[at]!;
       older[kept + 1] = beforeMs;

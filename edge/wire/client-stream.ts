@@ -12,7 +12,8 @@ export interface ClientStream {
   readonly headers: Headers;
   /**
    * Frames `head` followed by `tail` as one message; `tail` is shared by many streams and never copied into per-stream memory
-   * that outlives the write. Coalesced: one socket write per stream and loop turn. After the end it does nothing.
+   * that outlives the write. `head` is copied before this returns, so that its memory may serve the next stream; `tail` must
+   * not change. Coalesced: one socket write per stream and loop turn. After the end it does nothing.
    */
   send(head: Uint8Array, tail?: Uint8Array): void;
   /** Bytes handed over and not yet taken by the kernel. */

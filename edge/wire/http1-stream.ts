@@ -1,41 +1,46 @@
 // A stream on a socket of its own: one chunk of HTTP/1.1 and one write per loop turn, with no node:http in between.
 import type { Socket } from 'node:net';
 import type { CarillonError } from '../../runtime/errors.ts';
+import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
+import { type FrameSlot, giveBackSlot, loseSlot, SLOT_BYTES, takeSlot } from './frame-slots.ts';
 import { headerPairs } from './http1-head.ts';
-import { type Protocol, streamEnd } from './protocol.ts';
-import { type StreamOwner, WireStream } from './wire-stream.ts';
-import { scratchFor, writtenFrom } from './write-scratch.ts';
+import { ENVELOPE_BYTES, type Protocol, streamEnd } from './protocol.ts';
+import { putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
-const CRLF_BYTES = 2;
+const CRLF = Buffer.from('\r\n');
+/** Room before a slot's frames for the chunk's size and line end. */
+const HEAD_BYTES = 8;
+/** What a chunk adds to its frames, at most. */
+const CHUNK_BYTES = HEAD_BYTES + 2;
 
-// The socket knows its stream, so that all streams share these listeners: a closure per stream and event would cost a kilobyte.
-const owner: unique symbol = Symbol('stream');
-type OwnedSocket = Socket & { [owner]?: Http1Stream };
+// All streams share these listeners: a closure per stream and event would cost a kilobyte. A property of ours on the socket
+// would make it larger than it was made, and so move a part of it to where the cache does not expect it.
+const owners = new Map<Socket, Http1Stream>();
 
-function onEnd(this: OwnedSocket): void {
-  this[owner]?.closed('client');
+function onEnd(this: Socket): void {
+  owners.get(this)?.closed('client');
   // What is still to be written has nobody who reads it; after our own end the last bytes are on their way and go first.
   if (this.writableEnded) return;
   this.destroy();
 }
-function onClose(this: OwnedSocket): void {
-  this[owner]?.gone('lost');
-  this[owner] = undefined;
+function onClose(this: Socket): void {
+  owners.get(this)?.gone('lost');
+  owners.delete(this);
 }
-function onDrain(this: OwnedSocket): void {
-  this[owner]?.socketDrained();
+function onDrain(this: Socket): void {
+  owners.get(this)?.socketDrained();
 }
 /** 'close' follows; a socket without this listener would end the process. */
 function onError(): void {}
 /** The request is complete, and the response says `connection: close`: whoever goes on talking is no client. */
-function onData(this: OwnedSocket): void {
-  if (this[owner]?.over === false) this.destroy();
+function onData(this: Socket): void {
+  if (owners.get(this)?.over === false) this.destroy();
 }
 
 /** Whether a stream lives on this socket. */
-export const isStreaming = (socket: Socket): boolean => owner in socket && socket[owner] !== undefined;
+export const isStreaming = (socket: Socket): boolean => owners.has(socket);
 
 function responseHead({ contentType, acceptHeader, family }: Protocol, nowMs: number): string {
   let head = `HTTP/1.1 200 OK\r\ncontent-type: ${contentType}\r\n${acceptHeader}: gzip\r\ndate: ${new Date(nowMs).toUTCString()}\r\n`;
@@ -47,7 +52,12 @@ function responseHead({ contentType, acceptHeader, family }: Protocol, nowMs: nu
 }
 
 export class Http1Stream extends WireStream {
-  readonly #socket: OwnedSocket;
+  readonly #socket: Socket;
+  #slot: FrameSlot | undefined;
+  /** The turn's first message when it has no slot. */
+  #first: Buffer | undefined;
+  #firstBytes = 0;
+  readonly #ownMemory: boolean;
   /** Header lines of the request; made into `Headers` when asked for, as an idle stream needs none. */
   readonly #lines: string;
   #opening: string | undefined;
@@ -62,8 +72,9 @@ export class Http1Stream extends WireStream {
     super(shared, protocol);
     this.#socket = socket;
     this.#lines = lines;
+    this.#ownMemory = 'encrypted' in socket || protocol.base64;
     this.#opening = responseHead(protocol, shared.clock.now());
-    this.#socket[owner] = this;
+    owners.set(socket, this);
     socket.on('end', onEnd).on('close', onClose).on('drain', onDrain).on('error', onError);
     if (!heldByNode) socket.on('data', onData);
     this.queueFlush();
@@ -81,6 +92,10 @@ export class Http1Stream extends WireStream {
     return this.#socket.writableLength;
   }
 
+  protected get takenBytes(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
   socketDrained(): void {
     this.drain();
   }
@@ -89,49 +104,76 @@ export class Http1Stream extends WireStream {
     this.#socket.destroy();
   }
 
+  protected hold(head: Uint8Array, tail: Uint8Array | undefined): void {
+    const size = ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
+    // TLS holds on to what it is given until it is encrypted.
+    const slot = size > SLOT_BYTES - CHUNK_BYTES || this.#ownMemory ? undefined : takeSlot();
+    this.#slot = slot;
+    if (slot === undefined) this.#first = Buffer.allocUnsafe(size);
+    putFrame(
+      slot === undefined ? (this.#first as Buffer) : slot.bytes,
+      slot === undefined ? 0 : HEAD_BYTES,
+      head,
+      tail,
+    );
+    this.#firstBytes = size;
+  }
+
   protected write(): void {
-    const opening = this.#opening;
-    if (opening !== undefined) {
-      this.#opening = undefined;
-      this.#socket.cork();
-      this.#socket.write(opening, 'latin1');
-    }
-    if (this.pendingBytes > 0) {
-      if (this.protocol.base64) this.#writeBase64();
-      else this.#writeChunk();
-    }
-    if (opening !== undefined) this.#socket.uncork();
+    if (this.#opening === undefined && this.#slot !== undefined && this.more === undefined)
+      this.#writeSlot(this.#slot);
+    else this.#writeAll();
   }
 
-  #writeChunk(): void {
-    const socket = this.#socket;
+  /** One message, in a slot: its chunk is finished in place. */
+  #writeSlot(slot: FrameSlot): void {
     const size = this.pendingBytes;
-    const digits = hexDigits(size);
-    const body = digits + CRLF_BYTES;
-    const chunk = scratchFor(socket, body + size + CRLF_BYTES);
-    for (let at = digits - 1, rest = size; at >= 0; at--, rest >>>= 4) chunk[at] = hexDigit(rest & 15);
-    chunk[digits] = 13;
-    chunk[digits + 1] = 10;
-    this.takeFrames(chunk, body);
-    chunk[body + size] = 13;
-    chunk[body + size + 1] = 10;
-    socket.write(chunk);
-    writtenFrom(socket, chunk);
+    const { bytes } = slot;
+    const from = putChunkHead(bytes, HEAD_BYTES, size);
+    const to = HEAD_BYTES + size;
+    bytes[to] = 13;
+    bytes[to + 1] = 10;
+    this.#slot = undefined;
+    this.pendingBytes = 0;
+    const socket = this.#socket;
+    socket.write(slot.view(from, to + 2));
+    if (socket.writableLength === 0) giveBackSlot(slot);
+    else loseSlot();
   }
 
-  #writeBase64(): void {
-    const frames = Buffer.allocUnsafe(this.pendingBytes);
-    this.takeFrames(frames, 0);
-    this.#socket.write(chunkOf(Buffer.from(frames.toString('base64'))));
+  /** Everything else: the response's head, several messages, long ones, base64. */
+  #writeAll(): void {
+    const parts: Uint8Array[] = [];
+    if (this.#opening !== undefined) parts.push(Buffer.from(this.#opening, 'latin1'));
+    this.#opening = undefined;
+    if (this.pendingBytes > 0) {
+      const slot = this.#slot;
+      const first = slot
+        ? slot.bytes.subarray(HEAD_BYTES, HEAD_BYTES + this.#firstBytes)
+        : (this.#first as Buffer);
+      const frames = [first, ...(this.more ?? [])];
+      const body = this.protocol.base64 ? [base64(Buffer.concat(frames))] : frames;
+      parts.push(...chunkOf(body, this.protocol.base64 ? (body[0] as Buffer).length : this.pendingBytes));
+      this.#first = this.#slot = this.more = undefined;
+      this.pendingBytes = 0;
+      this.#socket.write(Buffer.concat(parts));
+      if (slot) giveBackSlot(slot);
+    } else if (parts.length > 0) this.#socket.write(parts[0] as Buffer);
+  }
+
+  override closed(why: CloseReason): void {
+    if (this.#slot) giveBackSlot(this.#slot);
+    this.#slot = this.#first = undefined;
+    super.closed(why);
   }
 
   protected finish(error: CarillonError | undefined): void {
     const { frame, trailers } = streamEnd(this.protocol, error);
     const socket = this.#socket;
-    if (frame)
-      socket.write(
-        chunkOf(this.protocol.base64 ? Buffer.from(Buffer.from(frame).toString('base64')) : frame),
-      );
+    if (frame) {
+      const body = this.protocol.base64 ? base64(Buffer.from(frame)) : frame;
+      socket.write(Buffer.concat(chunkOf([body], body.length)));
+    }
     if (trailers) {
       let text = '0\r\n';
       for (const [name, value] of trailers) text += `${name}: ${value}\r\n`;
@@ -140,14 +182,20 @@ export class Http1Stream extends WireStream {
   }
 }
 
-function chunkOf(bytes: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]);
+const base64 = (bytes: Buffer): Buffer => Buffer.from(bytes.toString('base64'), 'latin1');
+
+function chunkOf(body: readonly Uint8Array[], size: number): Uint8Array[] {
+  return [Buffer.from(`${size.toString(16)}\r\n`), ...body, CRLF];
 }
 
-function hexDigits(size: number): number {
-  return size === 0 ? 1 : (35 - Math.clz32(size)) >>> 2;
-}
-
-function hexDigit(value: number): number {
-  return value < 10 ? 48 + value : 87 + value;
+/** Writes the size of a chunk and its line end so that they end at `end`; returns where they begin. */
+function putChunkHead(into: Uint8Array, end: number, size: number): number {
+  into[end - 1] = 10;
+  into[end - 2] = 13;
+  let at = end - 2;
+  for (let rest = size; rest > 0; rest >>>= 4) {
+    const value = rest & 15;
+    into[--at] = value < 10 ? 48 + value : 87 + value;
+  }
+  return at;
 }

@@ -7,8 +7,8 @@ import {
 } from 'node:http2';
 import type { CarillonError } from '../../runtime/errors.ts';
 import { corsHeaders } from './cors.ts';
-import { type Protocol, streamEnd } from './protocol.ts';
-import { type StreamOwner, WireStream } from './wire-stream.ts';
+import { ENVELOPE_BYTES, type Protocol, streamEnd } from './protocol.ts';
+import { putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
 const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants;
 
@@ -39,6 +39,8 @@ function responseHeaders({ contentType, acceptHeader }: Protocol, nowMs: number)
 
 export class Http2Stream extends WireStream {
   readonly #stream: OwnedStream;
+  #first: Buffer | undefined;
+  #handedBytes = 0;
   readonly #headers: IncomingHttpHeaders;
   #trailers: Headers | undefined;
 
@@ -75,6 +77,10 @@ export class Http2Stream extends WireStream {
     return this.#stream.writableLength;
   }
 
+  protected get takenBytes(): number {
+    return this.#handedBytes - this.#stream.writableLength;
+  }
+
   transportDrained(): void {
     this.drain();
   }
@@ -92,10 +98,18 @@ export class Http2Stream extends WireStream {
     this.#stream.close(NGHTTP2_CANCEL);
   }
 
+  protected hold(head: Uint8Array, tail: Uint8Array | undefined): void {
+    this.#first = Buffer.allocUnsafe(ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length));
+    putFrame(this.#first, 0, head, tail);
+  }
+
   protected write(): void {
-    if (this.pendingBytes === 0) return;
-    const bytes = Buffer.allocUnsafe(this.pendingBytes);
-    this.takeFrames(bytes, 0);
+    const first = this.#first;
+    if (first === undefined) return;
+    const bytes = this.more === undefined ? first : Buffer.concat([first, ...this.more]);
+    this.#first = this.more = undefined;
+    this.#handedBytes += bytes.length;
+    this.pendingBytes = 0;
     this.#stream.write(this.protocol.base64 ? Buffer.from(bytes.toString('base64')) : bytes);
   }
 
