@@ -27,10 +27,16 @@ export const watermarkFrame = (value: MessageInitShape<typeof WatermarkSchema>):
 export const goAwayFrame = (value: MessageInitShape<typeof GoAwaySchema>): Uint8Array =>
   frame({ case: 'goAway', value });
 
+/** The longest head: lengths and seq of 5 bytes, cursor, traceparent. */
+const SCRATCH_BYTES = 128;
+
 /** Everything that is said about positions of one store. */
 export class FrameWriter {
   readonly epoch: string;
   readonly #cursors: CursorWriter;
+  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  /** Views of the scratch by length: heads have few lengths. */
+  readonly #views: Buffer[] = [];
 
   constructor(epoch: string) {
     this.epoch = epoch;
@@ -42,15 +48,21 @@ export class FrameWriter {
     return formatCursor(cursor);
   }
 
+  #scratchOf(length: number): Buffer {
+    this.#views[length] ??= this.#scratch.subarray(0, length);
+    return this.#views[length];
+  }
+
   /**
    * `SubscribeResponse{deliver{seq, cursor, …}}` up to where `tailBytes` bytes of further fields of `Deliver` follow:
-   * the item, and the traceparent unless it is given here.
+   * the item, and the traceparent unless it is given here. The bytes are good until the next call: `ClientStream.send`
+   * copies them, so that a broadcast makes no garbage.
    */
   deliverHead(seq: number, timeMs: number, tailBytes: number, traceparent?: string): Uint8Array {
     const traceBytes = traceparent === undefined ? 0 : 2 + traceparent.length;
     const ownBytes = 1 + varintBytes(seq) + 2 + CURSOR_CHARS + traceBytes;
     const length = ownBytes + tailBytes;
-    const head = Buffer.allocUnsafe(1 + varintBytes(length) + ownBytes);
+    const head = this.#scratchOf(1 + varintBytes(length) + ownBytes);
     head[0] = 0x12;
     let at = writeVarint(head, 1, length);
     head[at] = 0x08;
