@@ -61,7 +61,7 @@ export function presenceContract(name: string, makeHarness: () => Promise<Presen
       await becomes(edge, closed, { edges: [], vanishedAtMs: undefined });
       await becomes(edge, vanished, { edges: [], vanishedAtMs: expect.any(Number) as number });
       const found = await where(edge, vanished);
-      expect(Math.abs((found?.vanishedAtMs ?? 0) - atMs)).toBeLessThan(1_000);
+      expect(Math.abs((found?.vanishedAtMs ?? 0) - atMs)).toBeLessThan(2_000);
       harness.elapse(5_100);
       await becomes(edge, vanished, { edges: [], vanishedAtMs: undefined });
     });
@@ -98,8 +98,10 @@ export function presenceContract(name: string, makeHarness: () => Promise<Presen
       edge.enter(third, 'edge-b');
       await becomes(edge, third, { edges: ['edge-b'] });
       const same = { tenant: 'two', userId: first.userId };
-      const found = await edge.locate([third, second, same, first, third]);
-      expect(found.map(({ edges }) => edges)).toEqual([['edge-b'], [], [], ['edge-a'], ['edge-b']]);
+      await vi.waitFor(async () => {
+        const found = await edge.locate([third, second, same, first, third]);
+        expect(found.map(({ edges }) => edges)).toEqual([['edge-b'], [], [], ['edge-a'], ['edge-b']]);
+      }, SOON);
     });
 
     test('thousands of users enter at once and are all found', async () => {
@@ -107,10 +109,11 @@ export function presenceContract(name: string, makeHarness: () => Promise<Presen
       const many = Array.from({ length: 5_000 }, () => newUser('many'));
       for (const user of many) edge.enter(user, 'edge-a');
       await becomes(edge, many.at(-1) as UserKey, { edges: ['edge-a'] });
-      for (let from = 0; from < many.length; from += 500) {
-        const found = await edge.locate(many.slice(from, from + 500));
-        expect(found.every(({ edges }) => edges[0] === 'edge-a')).toBe(true);
-      }
+      for (let from = 0; from < many.length; from += 500)
+        await vi.waitFor(async () => {
+          const found = await edge.locate(many.slice(from, from + 500));
+          expect(found.every(({ edges }) => edges[0] === 'edge-a')).toBe(true);
+        }, SOON);
     });
   });
 }
