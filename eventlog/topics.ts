@@ -18,7 +18,7 @@ const channelNames: Record<Channel, string> = {
   [Channel.SMS]: 'sms',
 };
 
-export const providerChannels = [Channel.PUSH, Channel.EMAIL, Channel.SMS] as const;
+const providerChannels = [Channel.PUSH, Channel.EMAIL, Channel.SMS] as const;
 
 export const laneName = (lane: Lane): string => laneNames[lane] ?? 'normal';
 export const channelName = (channel: Channel): string => channelNames[channel] ?? 'unspecified';

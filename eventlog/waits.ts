@@ -17,20 +17,23 @@ export function outboxWaited(tracing: Tracing, record: LogRecord, createdAtMs: n
     .end();
 }
 
-/** From the append to now, when its consumer begins to handle it. To be called by every `onBatch`, for each record. */
-export function logWaited(tracing: Tracing, record: ReceivedRecord): void {
-  const parent = record.headers.traceparent;
-  if (!isSampled(parent)) return;
-  tracing
-    .span('log wait', {
-      parent,
-      startMs: record.appendedAtMs,
-      kind: 'consumer',
-      attributes: {
-        'messaging.destination.name': record.topic,
-        'messaging.destination.partition.id': `${record.partition}`,
-        'messaging.kafka.offset': `${record.offset}`,
-      },
-    })
-    .end();
+/** From the append to now, when its consumer begins to handle it. Returns what the work that follows hangs below. */
+export function logWaited(
+  tracing: Tracing,
+  record: ReceivedRecord,
+  parent: string | undefined = record.headers.traceparent,
+): string | undefined {
+  if (!isSampled(parent)) return parent;
+  const span = tracing.span('log wait', {
+    parent,
+    startMs: record.appendedAtMs,
+    kind: 'consumer',
+    attributes: {
+      'messaging.destination.name': record.topic,
+      'messaging.destination.partition.id': `${record.partition}`,
+      'messaging.kafka.offset': `${record.offset}`,
+    },
+  });
+  span.end();
+  return span.traceparent;
 }

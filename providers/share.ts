@@ -2,6 +2,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import type { Batch, ReceivedRecord } from '../eventlog/event-log.ts';
 import { channelName, laneName } from '../eventlog/topics.ts';
+import { logWaited } from '../eventlog/waits.ts';
 import { ChannelRecordSchema } from '../gen/carillon/v1/event_pb.ts';
 import type { Channel, Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { limits } from '../runtime/limits.ts';
@@ -124,15 +125,11 @@ export class Share implements AsyncDisposable {
   /** Looks up the addresses and lets the rows go their way; resolves when they are on it. */
   async #start(rows: readonly Claimed[], records: ReadonlyMap<string, ReceivedRecord>): Promise<void> {
     if (rows.length === 0) return;
-    const { db, channel, pool, log, tracing, clock } = this.#options;
+    const { db, channel, pool, log, tracing } = this.#options;
     const addresses = await addressesOf(db, channel, rows);
     for (const [index, row] of rows.entries()) {
       const record = records.get(keyText(row));
-      const traceparent = record?.headers.traceparent;
-      if (record)
-        tracing
-          .span('log wait', { parent: traceparent, kind: 'consumer', startMs: record.appendedAtMs })
-          .end(clock.now());
+      const traceparent = record && logWaited(tracing, record);
       const work = deliver(this.#options, pool, row, addresses[index] ?? [], traceparent)
         .then((dueMs) => {
           if (dueMs !== undefined) this.#due.expect(dueMs);

@@ -362,7 +362,7 @@ describe('workers', () => {
     await w.reaches(key, S.SENT);
     const [wait, attempt, call] = spans;
     expect([wait?.name, attempt?.name, call?.name]).toEqual(['log wait', 'attempt', 'provider call']);
-    expect([wait?.parent, attempt?.parent]).toEqual([traceparent, traceparent]);
+    expect([wait?.parent, attempt?.parent]).toEqual([traceparent, wait?.own]);
     expect(call?.parent).toBe(attempt?.own);
     expect(a.calls[0]!.traceparent).toBe(call?.own);
   });

@@ -3,6 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { Presence, Whereabouts } from '../cluster/presence.ts';
 import type { Batch, Handoff, ReceivedRecord } from '../eventlog/event-log.ts';
 import { laneName } from '../eventlog/topics.ts';
+import { logWaited } from '../eventlog/waits.ts';
 import { RawRecordSchema } from '../gen/carillon/v1/event_pb.ts';
 import { type Lane, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -101,15 +102,8 @@ export class Expander {
       // Retention removed it: nothing is left to do.
       if (!notification || flows.has(notificationId)) continue;
       const { traceparent = notification.traceparent } = record.headers;
-      const wait = tracing.span('log wait', {
-        parent: traceparent,
-        kind: 'consumer',
-        startMs: record.appendedAtMs,
-        attributes: { 'carillon.topic': record.topic },
-      });
-      wait.end();
       const span = tracing.span('plan', {
-        parent: wait.traceparent,
+        parent: logWaited(tracing, record, traceparent),
         links,
         attributes: { 'carillon.notification_id': notificationId, 'carillon.lane': laneName(lane) },
       });
