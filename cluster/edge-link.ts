@@ -1,5 +1,5 @@
 // The port from routers to edges: a function call in one process, a gRPC stream per edge in a cluster.
-import type { Changed, DeliverRequest, Target, TargetResult } from '../gen/carillon/v1/edge_link_pb.ts';
+import type { Changed, Target, TargetResult } from '../gen/carillon/v1/edge_link_pb.ts';
 
 /** What an edge offers to its links (edge/hub.ts). */
 export interface EdgePort {
@@ -23,4 +23,4 @@ export interface EdgeLinks extends AsyncDisposable {
   linked(): readonly string[];
 }
 
-export type { Changed, DeliverRequest, Target, TargetResult };
+export type { Changed, Target, TargetResult };

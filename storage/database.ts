@@ -26,7 +26,7 @@ const RETRIED = new Set(['40P01', '40001']);
 const UNAVAILABLE = /^(08|53|57P|58|25006|72)/;
 
 /** Turns a driver error that means "not now" into STORE_UNAVAILABLE; others stay what they are. */
-export function storeError(error: unknown): unknown {
+function storeError(error: unknown): unknown {
   if (error instanceof CarillonError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const gone =

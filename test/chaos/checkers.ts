@@ -16,7 +16,7 @@ export interface Verdict {
 const DONE = new Set<DeliveryState>([DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.OPENED]);
 
 /** Whether everything that was accepted has arrived; asked again and again until it has, or time is up. */
-export function missing(history: History): Accepted[] {
+function missing(history: History): Accepted[] {
   const seen = new Set(history.seen.map(({ notificationId }) => notificationId));
   const mailed = new Set(history.mails.map(({ notificationId }) => notificationId));
   return history.accepted.filter(
