@@ -15,7 +15,7 @@ import { FrameWriter } from './frames.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { ItemCache, type ReadContents, type Tail, tailOf } from './items.ts';
 import { type ReadPages, Replay } from './replay.ts';
-import { Session, type SessionHost, type UserStreams } from './session.ts';
+import { Session, type SessionHost } from './session.ts';
 import type { ClientStream } from './wire/client-stream.ts';
 
 export interface HubOptions {
@@ -49,10 +49,10 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   readonly items: ItemCache;
   keptSinceMs: number;
   readonly #options: HubOptions;
-  readonly #users = new Map<string, Map<string, UserStreams>>();
+  readonly #users = new Map<string, Map<string, Session>>();
   /** The tenant that was looked up last, and its users: a batch seldom has two. */
   #lastTenant = '';
-  #lastUsers: Map<string, UserStreams> | undefined;
+  #lastUsers: Map<string, Session> | undefined;
   readonly #sessions = new Map<string, Session>();
   readonly #replay: Replay;
   readonly #heartbeat: Heartbeat;
@@ -92,26 +92,34 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   }
 
   streamsOf(tenant: string, userId: string): number {
-    return this.#find(tenant, userId)?.sessions.length ?? 0;
+    let count = 0;
+    for (let at = this.#find(tenant, userId); at; at = at.next) count++;
+    return count;
   }
 
   /** Registers the stream, so that nothing which comes from now on is missed; Hello follows when the head was read. */
   open(tenant: string, userId: string, cursor: Cursor | undefined, stream: ClientStream): Session {
     const { node, incarnation, ids, presence } = this.#options;
-    const user = this.#enter(tenant, userId);
+    let users = this.#users.get(tenant);
+    if (!users) {
+      users = new Map();
+      this.#users.set(tenant, users);
+    }
+    const before = users.get(userId);
     const session = new Session({
       id: `${node}.${incarnation}.${(++this.#opened).toString(36)}`,
-      user,
+      user: before?.user ?? { tenant, userId },
       stream,
       cursor,
       host: this,
       expiresMs: this.clock.now() + limits.streamAgeMs * (0.5 + ids.random() / 2),
       slot: this.#heartbeat.slot(),
     });
-    user.sessions.push(session);
+    session.next = before;
+    users.set(userId, session);
     this.#sessions.set(session.id, session);
     this.#heartbeat.add(session);
-    if (user.sessions.length === 1) presence.enter(user, node);
+    if (!before) presence.enter(session.user, node);
     stream.onClose((why) => this.#close(session, why === 'client' && !session.leaving));
     this.#replay.request(session);
     return session;
@@ -122,38 +130,34 @@ export class Hub implements EdgePort, SessionHost, Disposable {
     this.#sessions.delete(session.id);
     this.#heartbeat.remove(session);
     const { user } = session;
-    const at = user.sessions.indexOf(session);
-    if (at >= 0) user.sessions.splice(at, 1);
-    if (user.sessions.length > 0) return;
     const users = this.#users.get(user.tenant);
-    users?.delete(user.userId);
-    if (users?.size === 0) {
+    const first = users?.get(user.userId);
+    if (!users || !first) return;
+    if (first !== session) {
+      let at: Session | undefined = first;
+      while (at && at.next !== session) at = at.next;
+      if (at) at.next = session.next;
+      return;
+    }
+    if (session.next) {
+      users.set(user.userId, session.next);
+      return;
+    }
+    users.delete(user.userId);
+    if (users.size === 0) {
       this.#users.delete(user.tenant);
       this.#lastUsers = undefined;
     }
     this.#options.presence.leave(user, this.node, byUser);
   }
 
-  #find(tenant: string, userId: string): UserStreams | undefined {
+  /** The user's first session; the others hang on it. */
+  #find(tenant: string, userId: string): Session | undefined {
     if (tenant !== this.#lastTenant || this.#lastUsers === undefined) {
       this.#lastTenant = tenant;
       this.#lastUsers = this.#users.get(tenant);
     }
     return this.#lastUsers?.get(userId);
-  }
-
-  #enter(tenant: string, userId: string): UserStreams {
-    let users = this.#users.get(tenant);
-    if (!users) {
-      users = new Map();
-      this.#users.set(tenant, users);
-    }
-    let user = users.get(userId);
-    if (!user) {
-      user = { tenant, userId, sessions: [] };
-      users.set(userId, user);
-    }
-    return user;
   }
 
   async deliver(items: readonly Uint8Array[], targets: readonly Target[]): Promise<TargetResult[]> {
@@ -169,22 +173,22 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   }
 
   #deliver(target: Target, tails: readonly Tail[], nowMs: number): TargetResult {
-    const user = this.#find(target.tenant, target.userId);
+    const first = this.#find(target.tenant, target.userId);
     const tail = tails[target.item];
     // A batch that names an item which it does not bring is a defect; the store has the item.
-    if (!user || !tail) return NO_SESSION;
+    if (!first || !tail) return NO_SESSION;
     return tail.traceparent === undefined
-      ? offer(user, target.seq, tail, nowMs)
-      : this.#deliverTraced(user, target.seq, tail, nowMs);
+      ? offer(first, target.seq, tail, nowMs)
+      : this.#deliverTraced(first, target.seq, tail, nowMs);
   }
 
-  #deliverTraced(user: UserStreams, seq: number, tail: Tail, nowMs: number): TargetResult {
+  #deliverTraced(first: Session, seq: number, tail: Tail, nowMs: number): TargetResult {
     const span = this.tracing.span('link', {
       parent: tail.traceparent,
       kind: 'consumer',
       attributes: { 'carillon.edge': this.node, 'carillon.seq': seq },
     });
-    const answer = offer(user, seq, { bytes: tail.bytes, traceparent: span.traceparent }, nowMs);
+    const answer = offer(first, seq, { bytes: tail.bytes, traceparent: span.traceparent }, nowMs);
     span.set({ 'carillon.outcome': OUTCOMES[Number(answer.outcome)] ?? '' });
     span.end();
     return answer;
@@ -192,7 +196,7 @@ export class Hub implements EdgePort, SessionHost, Disposable {
 
   changed(users: readonly Changed[]): void {
     for (const { tenant, userId, head } of users)
-      for (const session of this.#find(tenant, userId)?.sessions ?? [])
+      for (let session = this.#find(tenant, userId); session; session = session.next)
         if (!session.open || head > session.sentThrough) session.catchUp();
   }
 
@@ -232,13 +236,11 @@ export class Hub implements EdgePort, SessionHost, Disposable {
 }
 
 /** What became of it over all streams of the user: the best that happened to any. */
-function offer(user: UserStreams, seq: number, tail: Tail, nowMs: number): TargetResult {
-  const { sessions } = user;
+function offer(first: Session, seq: number, tail: Tail, nowMs: number): TargetResult {
   let written = false;
   let catchingUp = false;
   let agoMs = -1;
-  for (let at = 0; at < sessions.length; at++) {
-    const session = sessions[at]!;
+  for (let session: Session | undefined = first; session; session = session.next) {
     const outcome = session.offer(seq, tail, nowMs);
     if (outcome === TargetOutcome.WRITTEN) written = true;
     else if (outcome === TargetOutcome.CATCHING_UP) catchingUp = true;

@@ -1,4 +1,5 @@
 // One stream of one user: says Hello, sends what was missed, then what comes, each position once and in order.
+import type { UserKey } from '../cluster/presence.ts';
 import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { CarillonError } from '../runtime/errors.ts';
@@ -31,33 +32,29 @@ export interface SessionHost {
   countBytes(bytes: number): void;
 }
 
-/** All streams of one user on this edge. */
-export interface UserStreams {
-  readonly tenant: string;
-  readonly userId: string;
-  readonly sessions: Session[];
-}
-
 export class Session {
-  readonly id: string;
-  readonly user: UserStreams;
+  // What a live item touches stands first: with 10,000 streams each line of the cache that is spared is 1 % of its cost.
   readonly stream: ClientStream;
   readonly #host: SessionHost;
-  #cursor: Cursor | undefined;
   #state: 'opening' | 'open' | 'over' = 'opening';
   /** All positions up to this one have been sent, or were known to the client when it came. */
   sentThrough = 0;
-  /** The time that goes into a cursor at `sentThrough`. */
-  #cursorMs = 0;
-  /** Positions up to this one were never on this stream, and the client did not say that it has them. */
-  #unknownThrough = 0;
-  /** The highest position that the client acknowledged here. */
-  acknowledged = 0;
-  #times: WriteTimes | undefined;
-  #unseen = 0;
-  #unread = 0;
   /** More bytes wait than a stream may hold: nothing is sent until the client has taken them. */
   #full = false;
+  #times: WriteTimes | undefined;
+  /** The time that goes into a cursor at `sentThrough`. */
+  #cursorMs = 0;
+  /** Another stream of the same user on this edge. */
+  next: Session | undefined;
+  /** Positions up to this one were never on this stream, and the client did not say that it has them. */
+  #unknownThrough = 0;
+  readonly id: string;
+  readonly user: UserKey;
+  #cursor: Cursor | undefined;
+  /** The highest position that the client acknowledged here. */
+  acknowledged = 0;
+  #unseen = 0;
+  #unread = 0;
   /** A page is asked for: waiting its turn, then being read. */
   page: 'none' | 'waiting' | 'reading' = 'none';
   /** Something came while the page was being read, so that it may not be in it. */
@@ -72,7 +69,7 @@ export class Session {
 
   constructor(options: {
     id: string;
-    user: UserStreams;
+    user: UserKey;
     stream: ClientStream;
     cursor: Cursor | undefined;
     host: SessionHost;

@@ -54,10 +54,10 @@ function responseHead({ contentType, acceptHeader, family }: Protocol, nowMs: nu
 export class Http1Stream extends WireStream {
   readonly #socket: Socket;
   #slot: FrameSlot | undefined;
+  /** A message may wait in a slot: the response's head is out, and the socket gives its bytes to the kernel at once. */
+  #slots = false;
   /** The turn's first message when it has no slot. */
   #first: Buffer | undefined;
-  #firstBytes = 0;
-  readonly #ownMemory: boolean;
   /** Header lines of the request; made into `Headers` when asked for, as an idle stream needs none. */
   readonly #lines: string;
   #opening: string | undefined;
@@ -72,7 +72,6 @@ export class Http1Stream extends WireStream {
     super(shared, protocol);
     this.#socket = socket;
     this.#lines = lines;
-    this.#ownMemory = 'encrypted' in socket || protocol.base64;
     this.#opening = responseHead(protocol, shared.clock.now());
     owners.set(socket, this);
     socket.on('end', onEnd).on('close', onClose).on('drain', onDrain).on('error', onError);
@@ -106,22 +105,19 @@ export class Http1Stream extends WireStream {
 
   protected hold(head: Uint8Array, tail: Uint8Array | undefined): void {
     const size = ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
-    // TLS holds on to what it is given until it is encrypted.
-    const slot = size > SLOT_BYTES - CHUNK_BYTES || this.#ownMemory ? undefined : takeSlot();
-    this.#slot = slot;
-    if (slot === undefined) this.#first = Buffer.allocUnsafe(size);
-    putFrame(
-      slot === undefined ? (this.#first as Buffer) : slot.bytes,
-      slot === undefined ? 0 : HEAD_BYTES,
-      head,
-      tail,
-    );
-    this.#firstBytes = size;
+    const direct = this.#slots && size <= SLOT_BYTES - CHUNK_BYTES && this.#socket.writableLength === 0;
+    const slot = direct ? takeSlot() : undefined;
+    if (slot !== undefined) {
+      this.#slot = slot;
+      putFrame(slot.bytes, HEAD_BYTES, head, tail);
+    } else {
+      this.#first = Buffer.allocUnsafe(size);
+      putFrame(this.#first, 0, head, tail);
+    }
   }
 
   protected write(): void {
-    if (this.#opening === undefined && this.#slot !== undefined && this.more === undefined)
-      this.#writeSlot(this.#slot);
+    if (this.#slot !== undefined && this.more === undefined) this.#writeSlot(this.#slot);
     else this.#writeAll();
   }
 
@@ -144,21 +140,24 @@ export class Http1Stream extends WireStream {
   /** Everything else: the response's head, several messages, long ones, base64. */
   #writeAll(): void {
     const parts: Uint8Array[] = [];
-    if (this.#opening !== undefined) parts.push(Buffer.from(this.#opening, 'latin1'));
-    this.#opening = undefined;
+    const { base64 } = this.protocol;
+    if (this.#opening !== undefined) {
+      parts.push(Buffer.from(this.#opening, 'latin1'));
+      this.#opening = undefined;
+      // TLS holds on to what it is given until it is encrypted.
+      this.#slots = !base64 && !('encrypted' in this.#socket);
+    }
+    const slot = this.#slot;
     if (this.pendingBytes > 0) {
-      const slot = this.#slot;
-      const first = slot
-        ? slot.bytes.subarray(HEAD_BYTES, HEAD_BYTES + this.#firstBytes)
-        : (this.#first as Buffer);
-      const frames = [first, ...(this.more ?? [])];
-      const body = this.protocol.base64 ? [base64(Buffer.concat(frames))] : frames;
-      parts.push(...chunkOf(body, this.protocol.base64 ? (body[0] as Buffer).length : this.pendingBytes));
+      const more = this.more ?? [];
+      const size = more.reduce((left, { length }) => left - length, this.pendingBytes);
+      const first = slot ? slot.bytes.subarray(HEAD_BYTES, HEAD_BYTES + size) : (this.#first as Buffer);
+      parts.push(...(base64 ? chunkOf([toBase64([first, ...more])]) : chunkOf([first, ...more])));
       this.#first = this.#slot = this.more = undefined;
       this.pendingBytes = 0;
-      this.#socket.write(Buffer.concat(parts));
-      if (slot) giveBackSlot(slot);
-    } else if (parts.length > 0) this.#socket.write(parts[0] as Buffer);
+    }
+    if (parts.length > 0) this.#socket.write(Buffer.concat(parts));
+    if (slot) giveBackSlot(slot);
   }
 
   override closed(why: CloseReason): void {
@@ -171,8 +170,8 @@ export class Http1Stream extends WireStream {
     const { frame, trailers } = streamEnd(this.protocol, error);
     const socket = this.#socket;
     if (frame) {
-      const body = this.protocol.base64 ? base64(Buffer.from(frame)) : frame;
-      socket.write(Buffer.concat(chunkOf([body], body.length)));
+      const body = this.protocol.base64 ? toBase64([frame]) : frame;
+      socket.write(Buffer.concat(chunkOf([body])));
     }
     if (trailers) {
       let text = '0\r\n';
@@ -182,9 +181,11 @@ export class Http1Stream extends WireStream {
   }
 }
 
-const base64 = (bytes: Buffer): Buffer => Buffer.from(bytes.toString('base64'), 'latin1');
+const toBase64 = (parts: readonly Uint8Array[]): Buffer =>
+  Buffer.from(Buffer.concat(parts).toString('base64'), 'latin1');
 
-function chunkOf(body: readonly Uint8Array[], size: number): Uint8Array[] {
+function chunkOf(body: readonly Uint8Array[]): Uint8Array[] {
+  const size = body.reduce((sum, { length }) => sum + length, 0);
   return [Buffer.from(`${size.toString(16)}\r\n`), ...body, CRLF];
 }
 

@@ -17,6 +17,15 @@ export interface StreamOwner {
   readonly ended: Map<WireStream, number>;
 }
 
+/** What few streams ever need. */
+interface Rare {
+  why: CloseReason | undefined;
+  drained: (() => void)[];
+  deadline: Timer | undefined;
+  takenBytes: number;
+  stalledSinceMs: number;
+}
+
 export abstract class WireStream implements ClientStream, Flushable {
   // What `send` and `flush` touch stands first: 10,000 streams do not fit into the processor's caches, so each line counts.
   /** Framed size of what waits for the flush. */
@@ -28,12 +37,8 @@ export abstract class WireStream implements ClientStream, Flushable {
   protected more: Uint8Array[] | undefined;
   protected readonly protocol: Protocol;
   readonly #owner: StreamOwner;
-  #takenBytes = 0;
-  #stalledSinceMs = 0;
   #closed: ((why: CloseReason) => void) | undefined;
-  #why: CloseReason | undefined;
-  #drained: (() => void)[] | undefined;
-  #deadline: Timer | undefined;
+  #rare: Rare | undefined;
 
   constructor(owner: StreamOwner, protocol: Protocol) {
     this.#owner = owner;
@@ -103,19 +108,21 @@ export abstract class WireStream implements ClientStream, Flushable {
   protected drain(): void {
     if (!this.#high || this.pendingBytes > 0) return;
     this.#high = false;
-    const listeners = this.#drained;
-    this.#drained = undefined;
-    for (const listener of listeners ?? []) listener();
+    for (const listener of this.#rarely().drained.splice(0)) listener();
+  }
+
+  #rarely(): Rare {
+    this.#rare ??= { why: undefined, drained: [], deadline: undefined, takenBytes: 0, stalledSinceMs: 0 };
+    return this.#rare;
   }
 
   onDrain(listener: () => void): void {
-    this.#drained ??= [];
-    this.#drained.push(listener);
+    this.#rarely().drained.push(listener);
   }
 
   onClose(listener: (why: CloseReason) => void): void {
-    if (this.#why !== undefined) {
-      const why = this.#why;
+    const why = this.#rare?.why;
+    if (why !== undefined) {
       queueMicrotask(() => listener(why));
     } else this.#closed = listener;
   }
@@ -132,17 +139,19 @@ export abstract class WireStream implements ClientStream, Flushable {
 
   /** Ends the stream by itself when the client's time for it is up. */
   endAt(deadline: Timer): void {
-    this.#deadline = deadline;
+    this.#rarely().deadline = deadline;
   }
 
   /** The first call tells why; later ones are of no account. */
   closed(why: CloseReason): void {
-    if (this.#why !== undefined) return;
-    this.#why = why;
+    const rare = this.#rarely();
+    if (rare.why !== undefined) return;
+    rare.why = why;
     this.#over = true;
-    this.more = this.#drained = undefined;
+    this.more = undefined;
+    rare.drained.length = 0;
     this.pendingBytes = 0;
-    this.#deadline?.[Symbol.dispose]();
+    rare.deadline?.[Symbol.dispose]();
     this.#owner.streams.delete(this);
     const listener = this.#closed;
     this.#closed = undefined;
@@ -158,11 +167,13 @@ export abstract class WireStream implements ClientStream, Flushable {
   /** Cuts the stream when nothing of what waits was taken for `limits.streamStalledMs`. */
   checkStall(nowMs: number): void {
     const unsent = this.unsentBytes;
+    if (unsent === 0 && this.#rare === undefined) return;
+    const rare = this.#rarely();
     const taken = unsent === 0 ? 0 : this.takenBytes;
-    if (unsent === 0 || taken !== this.#takenBytes || this.#stalledSinceMs === 0) {
-      this.#takenBytes = taken;
-      this.#stalledSinceMs = unsent === 0 ? 0 : nowMs;
-    } else if (nowMs - this.#stalledSinceMs >= limits.streamStalledMs) this.destroy();
+    if (unsent === 0 || taken !== rare.takenBytes || rare.stalledSinceMs === 0) {
+      rare.takenBytes = taken;
+      rare.stalledSinceMs = unsent === 0 ? 0 : nowMs;
+    } else if (nowMs - rare.stalledSinceMs >= limits.streamStalledMs) this.destroy();
   }
 }
 
