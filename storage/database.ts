@@ -4,7 +4,10 @@ import { type Clock, systemClock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { limits } from '../runtime/limits.ts';
 
-/** Something that runs a statement: a pool, or one transaction's connection. */
+/**
+ * Something that runs a statement: a pool, or one transaction's connection. A statement that a pool runs is a transaction of
+ * its own, and is tried again as such.
+ */
 export interface Queryable {
   query<R extends pg.QueryResultRow>(statement: pg.QueryConfig): Promise<pg.QueryResult<R>>;
 }
@@ -22,17 +25,32 @@ export interface Database extends Queryable, AsyncDisposable {
 }
 
 const RETRIED = new Set(['40P01', '40001']);
-/** SQLSTATE classes and codes that mean "the database cannot do it now", not "the statement is wrong". */
-const UNAVAILABLE = /^(08|53|57P|58|25006|72)/;
+/**
+ * SQLSTATE classes and codes that mean "the database cannot do it now", not "the statement is wrong": connections, resources,
+ * read-only, a transaction left idle, a lock or a statement that took too long, shutdown, input and output.
+ */
+const UNAVAILABLE = /^(08|25006|25P0[34]|53|55P03|57014|57P|58)/;
+/** PostgreSQL's text takes no zero character. */
+const BAD_TEXT = '22021';
+/** What pg says itself, without a code: the connection broke, or nothing was answered in time. */
+const NO_ANSWER = /terminated|timeout exceeded|timeout expired|read timeout|not queryable/i;
 
-/** Turns a driver error that means "not now" into STORE_UNAVAILABLE; others stay what they are. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+/** The connection is of no use any more: the operating system or pg says so, not the server. */
+function isBroken(error: unknown): error is Error {
+  return error instanceof Error && (/^E[A-Z_]+$/.test(codeOf(error)) || NO_ANSWER.test(error.message));
+}
+
+/** Turns a driver error that means "not now" into STORE_UNAVAILABLE, and text that cannot be stored into INVALID_REQUEST. */
 function storeError(error: unknown): unknown {
   if (error instanceof CarillonError) return error;
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const gone =
-    error instanceof Error &&
-    /terminated|ECONN|EPIPE|ENOENT|timeout exceeded|not queryable/.test(`${code} ${error.message}`);
-  return gone || UNAVAILABLE.test(code)
+  const code = codeOf(error);
+  if (code === BAD_TEXT)
+    return new CarillonError('INVALID_REQUEST', 'Text must not hold a zero character.', { cause: error });
+  return isBroken(error) || UNAVAILABLE.test(code)
     ? new CarillonError('STORE_UNAVAILABLE', undefined, { cause: error, retryAfterMs: 1_000 })
     : error;
 }
@@ -44,6 +62,9 @@ export interface DatabaseOptions {
   /** Shown in pg_stat_activity. */
   name?: string;
   clock?: Clock;
+  /** Until a connection stands, and until a statement is answered; `limits.databaseConnectMs`, `.databaseAnswerMs`. */
+  connectMs?: number;
+  answerMs?: number;
   /** Server settings of these connections that differ, such as `synchronous_commit`. */
   settings?: Readonly<Record<string, string>>;
 }
@@ -65,10 +86,15 @@ export function openDatabase({
   connections,
   name = 'carillon',
   clock = systemClock,
+  connectMs = limits.databaseConnectMs,
+  answerMs = limits.databaseAnswerMs,
   settings = {},
 }: DatabaseOptions): Database {
   const server = {
     synchronous_commit: 'on',
+    statement_timeout: String(limits.databaseStatementMs),
+    // A process that is stopped in a transaction would hold its locks, those of the log's heads too, until it goes on.
+    idle_in_transaction_session_timeout: String(limits.databaseIdleMs),
     timezone: 'UTC',
     plan_cache_mode: 'auto',
     ...PROBES,
@@ -78,7 +104,10 @@ export function openDatabase({
     connectionString: url,
     max: connections ?? limits.databaseConnections,
     application_name: name,
-    connectionTimeoutMillis: limits.databaseConnectMs,
+    connectionTimeoutMillis: connectMs,
+    // A server whose machine is gone answers nothing, not even "no": TCP would wait for a quarter of an hour.
+    query_timeout: answerMs,
+    keepAlive: true,
     // Plans of prepared statements must not be fixed on a partition layout of yesterday.
     options: Object.entries(server)
       .map(([key, value]) => `-c ${key}=${value}`)
@@ -88,7 +117,7 @@ export function openDatabase({
   pool.on('error', () => {});
 
   async function within<T>(begin: string, work: (tx: Queryable) => Promise<T>): Promise<T> {
-    const client = await pool.connect().catch((error: unknown) => Promise.reject(storeError(error)));
+    const client = await pool.connect();
     let broken: Error | undefined;
     const onError = (error: Error) => {
       broken = error;
@@ -97,34 +126,40 @@ export function openDatabase({
     try {
       await client.query(begin);
       const result = await work(client);
-      await client.query('commit');
+      const { command } = await client.query('commit');
+      // A statement failed and `work` went on all the same: the server has rolled everything back.
+      if (command !== 'COMMIT') throw new Error(`a transaction ended with ${command}`);
       return result;
     } catch (error) {
-      await client.query('rollback').catch((failed: Error) => {
-        broken = failed;
-      });
-      throw storeError(error);
+      if (isBroken(error)) broken = error;
+      else
+        await client.query('rollback').catch((failed: Error) => {
+          broken = failed;
+        });
+      throw error;
     } finally {
       client.off('error', onError);
       client.release(broken);
     }
   }
 
+  /** A deadlock or a serialization failure has undone everything: `attempt` is made again. */
+  async function again<T>(attempt: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!RETRIED.has(codeOf(error)) || tries >= limits.transactionTries) throw storeError(error);
+        await clock.sleep(tries * 5);
+      }
+    }
+  }
+
   return {
     url,
-    query: (statement) => pool.query(statement).catch((error: unknown) => Promise.reject(storeError(error))),
-    async transaction(work) {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await within('begin', work);
-        } catch (error) {
-          const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-          if (!RETRIED.has(code) || tries >= limits.transactionTries) throw error;
-          await clock.sleep(tries * 5);
-        }
-      }
-    },
-    snapshot: (work) => within('begin isolation level repeatable read read only', work),
+    query: (statement) => again(() => pool.query(statement)),
+    transaction: (work) => again(() => within('begin', work)),
+    snapshot: (work) => again(() => within('begin isolation level repeatable read read only', work)),
     async [Symbol.asyncDispose]() {
       if (!pool.ending) await pool.end();
     },

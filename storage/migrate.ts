@@ -3,11 +3,13 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CarillonError } from '../runtime/errors.ts';
+import { limits } from '../runtime/limits.ts';
 import type { Database } from './database.ts';
 
 const DIRECTORY = join(import.meta.dirname, 'migrations');
 /** Any number that nobody else uses as an advisory lock: "caril" in ASCII. */
 const LOCK = 0x636172696c;
+const slow = { query_timeout: limits.migrationMs };
 
 interface Migration {
   name: string;
@@ -32,7 +34,9 @@ async function readMigrations(): Promise<Migration[]> {
 export async function migrate(database: Database): Promise<string[]> {
   const migrations = await readMigrations();
   return database.transaction(async (tx) => {
-    await tx.query({ text: 'select pg_advisory_xact_lock($1)', values: [LOCK] });
+    // Somebody else's migration, or our own, may take longer than any other statement.
+    await tx.query({ text: 'set local statement_timeout = 0' });
+    await tx.query({ ...slow, text: 'select pg_advisory_xact_lock($1)', values: [LOCK] });
     await tx.query({
       text: `create table if not exists schema_migrations (
                name text primary key, checksum text not null, run_at timestamptz not null default now())`,
@@ -43,7 +47,7 @@ export async function migrate(database: Database): Promise<string[]> {
     const done = new Map(rows.map((row) => [row.name, row.checksum]));
     const pending = migrations.filter((migration) => !isDone(migration, done.get(migration.name)));
     for (const { name, sql, checksum } of pending) {
-      await tx.query({ text: sql });
+      await tx.query({ ...slow, text: sql });
       await tx.query({
         text: 'insert into schema_migrations (name, checksum) values ($1, $2)',
         values: [name, checksum],

@@ -6,7 +6,14 @@ export const storageLimits = {
   /** One pool for each role in a process; the embedded server takes 60 connections. */
   roleConnectionsCount: { ingest: 8, router: 12, edge: 8, providers: 10, ops: 2 },
   databaseConnectMs: 5_000,
+  /** The server ends a statement after this; a server that says nothing at all is given up a little later. */
+  databaseStatementMs: 30_000,
+  databaseAnswerMs: 35_000,
+  /** The server ends a transaction whose process sends nothing for so long; its locks hold up everybody else. */
+  databaseIdleMs: 10_000,
   transactionTries: 5,
+  /** One migration, or the wait for another process that migrates. */
+  migrationMs: 3_600_000,
 
   // --- embedded PostgreSQL
   /** Recovery after a kill reads up to max_wal_size of log. */
