@@ -57,6 +57,8 @@ test('the pages say what the checks say', async () => {
   expect(await get('/readyz')).toMatchObject({ status: 503, body: expect.stringContaining('shutting down') });
   expect(news).toEqual([true, false, true, false]);
 
+  // What is no URL is a page that is not there, too.
+  expect((await get('//')).status).toBe(404);
   const metrics = await get('/metrics');
   expect(metrics.type).toMatch(/^text\/plain; version=0\.0\.4/);
   expect(metrics.body).toContain('carillon_edge_streams 0');

@@ -57,7 +57,8 @@ export async function openOpsPort(options: OpsPortOptions): Promise<OpsPort> {
       request.resume();
       if (request.method !== 'GET' && request.method !== 'HEAD')
         return answer(response, 405, 'text/plain; charset=utf-8', 'Only GET.\n');
-      serve(new URL(request.url ?? '/', 'http://ops').pathname, response).catch((error: unknown) => {
+      // As text: what is no URL, `//` for one, must not throw here.
+      serve((request.url ?? '/').split('?', 1)[0] ?? '/', response).catch((error: unknown) => {
         log.error({ err: error }, 'the ops port failed');
         if (!response.headersSent) answer(response, 500, 'text/plain; charset=utf-8', 'failed\n');
       });

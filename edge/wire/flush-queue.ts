@@ -27,10 +27,7 @@ export class FlushQueue {
       this.#upcoming = empty;
       this.#next = 0;
     }
-    const end = Math.min(
-      this.#next + (Number(process.env.SLICE) || limits.flushSliceCount),
-      this.#current.length,
-    );
+    const end = Math.min(this.#next + limits.flushSliceCount, this.#current.length);
     while (this.#next < end) this.#current[this.#next++]?.flush();
     this.#scheduled = this.#next < this.#current.length || this.#upcoming.length > 0;
     if (this.#scheduled) setImmediate(this.#run);

@@ -41,6 +41,9 @@ function pathOf(headers: IncomingHttpHeaders): string {
   return (headers[':path'] ?? '').split('?', 1)[0] ?? '';
 }
 
+/** A stream that was reset while its body still waited to be read is closed, and not yet destroyed. */
+const isOver = (stream: ServerHttp2Stream): boolean => stream.destroyed || stream.closed;
+
 function refuse(
   stream: ServerHttp2Stream,
   status: number,
@@ -121,13 +124,15 @@ export class Http2Port {
   };
 
   readonly #onStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number): void => {
+    stream.on('error', () => undefined);
+    // Reset in the frame after its head: to answer it throws, and that would end the process.
+    if (isOver(stream)) return;
     this.#count(stream);
     const path = pathOf(headers);
     const ours = path.startsWith(SERVICE_PREFIX);
     if (!stream.endAfterHeaders)
       this.#reading.set(stream, this.#nowMs + (ours ? limits.edgeFirstRequestMs : limits.requestMs));
     if (ours && headers[':method'] === 'OPTIONS') {
-      stream.on('error', () => undefined);
       stream.respond({ ':status': 204, ...preflightHeaders }, { endStream: true });
     } else if (path === SUBSCRIBE_PATH) this.#subscribe(stream, headers);
     else this.#compat.emit('stream', stream, headers, flags);
@@ -149,15 +154,11 @@ export class Http2Port {
     const protocol = protocolOf(headers['content-type']);
     if (headers[':method'] === 'POST' && protocol) {
       readBody(stream, (body) => {
-        stream.off('error', onEarlyError);
         this.#reading.delete(stream);
-        if (!stream.destroyed) this.#options.subscribe(stream, protocol, headers, body);
+        if (!isOver(stream)) this.#options.subscribe(stream, protocol, headers, body);
       });
-      const onEarlyError = () => undefined;
-      stream.on('error', onEarlyError);
       return;
     }
-    stream.on('error', () => undefined);
     if (headers[':method'] === 'POST') refuse(stream, 415, { 'accept-post': contentTypes.join(', ') });
     else refuse(stream, 405, { allow: 'POST' });
   }

@@ -124,6 +124,7 @@ export class Http2Stream extends WireStream {
     }
     this.#trailers = trailers;
     stream.once('wantTrailers', () => {
+      if (stream.destroyed || stream.closed) return;
       stream.sendTrailers(Object.fromEntries(this.#trailers ?? []));
       if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR);
     });
