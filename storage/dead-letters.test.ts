@@ -118,3 +118,33 @@ test('what is replayed comes back as it was, once, and only for its tenant', asy
   expect(await t.db.transaction((tx) => takeDeadLetters(tx, 'acme'))).toEqual([]);
   expect(await countDeadLetters(t.db)).toBe(0);
 });
+
+test('a record that PostgreSQL cannot hold as it is becomes a letter all the same', async () => {
+  await using t = await testDatabase();
+  const value = toBinary(
+    ChannelRecordSchema,
+    create(ChannelRecordSchema, {
+      tenant: 'ac\0me',
+      notificationId,
+      userId: 'a\0da',
+      planChannel: 70_000 as Channel,
+    }),
+  );
+  const odd = received(1n, {
+    topic: channelTopic(Channel.EMAIL, Lane.NORMAL),
+    key: 'k\0ey',
+    value,
+    headers: { traceparent: 't\0', 'bro\0ken': '\ud800' },
+  });
+  await keepDeadLetters(t.db, 'providers')(odd, new Error('odd'));
+  const { letters } = await listDeadLetters(t.db, 'acme', page);
+  expect(letters).toMatchObject([
+    {
+      key: 'key',
+      userId: 'ada',
+      channel: Channel.UNSPECIFIED,
+      headers: { traceparent: 't', broken: '\ufffd' },
+    },
+  ]);
+  expect(new Uint8Array(letters[0]!.value)).toEqual(value);
+});

@@ -3,7 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { LogRecord } from '../eventlog/event-log.ts';
 import { laneOfTopic } from '../eventlog/topics.ts';
 import { ChannelRecordSchema, RawRecordSchema } from '../gen/carillon/v1/event_pb.ts';
-import { Channel, type Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { Channel, ChannelSchema, type Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { isUuid } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Database, Queryable } from './database.ts';
@@ -53,20 +53,27 @@ const fromRow = ({ notification_id, user_id, created_at, replayed_at, ...row }: 
   replayedAt: replayed_at ?? undefined,
 });
 
+/** PostgreSQL's text takes no zero character, and its jsonb no half of a pair: what is odd must not keep a record from being kept. */
+const storable = (text: string): string => text.replaceAll('\0', '').toWellFormed();
+
 /** Whom a record is about, as far as its bytes can be read: they may be the reason why it is here. */
 function about({ topic, value }: LogRecord) {
-  const unknown = { tenant: 'default', notificationId: null, userId: '', channel: Channel.UNSPECIFIED };
+  const unknown = { tenant: '', notificationId: null, userId: '', channel: Channel.UNSPECIFIED };
   try {
     if (/^carillon\.(raw|fanout)\./.test(topic)) {
       const { tenant, notificationId } = fromBinary(RawRecordSchema, value);
-      return { ...unknown, tenant, notificationId: isUuid(notificationId) ? notificationId : null };
+      return {
+        ...unknown,
+        tenant: storable(tenant),
+        notificationId: isUuid(notificationId) ? notificationId : null,
+      };
     }
     const { tenant, notificationId, userId, planChannel } = fromBinary(ChannelRecordSchema, value);
     return {
-      tenant,
+      tenant: storable(tenant),
       notificationId: isUuid(notificationId) ? notificationId : null,
-      userId,
-      channel: planChannel,
+      userId: storable(userId),
+      channel: ChannelSchema.value[planChannel] ? planChannel : Channel.UNSPECIFIED,
     };
   } catch {
     return unknown;
@@ -75,8 +82,7 @@ function about({ topic, value }: LogRecord) {
 
 function textOf(error: unknown): string {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  // PostgreSQL's text takes no zero character.
-  return text.replaceAll('\0', '').slice(0, limits.deadLetterErrorChars);
+  return storable(text).slice(0, limits.deadLetterErrorChars);
 }
 
 /** Keeps `record`. The same `id` twice is one letter. */
@@ -86,6 +92,7 @@ export async function insertDeadLetter(
   error: unknown,
 ): Promise<void> {
   const { tenant, notificationId, userId, channel } = about(record);
+  const headers = Object.entries(record.headers).map(([name, value]) => [storable(name), storable(value)]);
   await db.query({
     name: 'dead-letter-insert',
     text: `insert into dead_letters
@@ -96,13 +103,13 @@ export async function insertDeadLetter(
       record.id,
       tenant || 'default',
       record.topic,
-      record.key,
+      storable(record.key),
       laneOfTopic(record.topic),
       channel,
       notificationId,
       userId,
       Buffer.from(record.value),
-      JSON.stringify(record.headers),
+      JSON.stringify(Object.fromEntries(headers)),
       textOf(error),
     ],
   });
