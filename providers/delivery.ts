@@ -4,6 +4,7 @@ import type { Handoff } from '../eventlog/event-log.ts';
 import { channelName, laneName } from '../eventlog/topics.ts';
 import { DeliveryState, DeliveryStateSchema } from '../gen/carillon/v1/notification_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { CarillonError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
@@ -52,7 +53,7 @@ interface Admitted extends Planned {
 }
 
 /** What remains to be done with a row when its calls are over or cannot be made. */
-type Rest = { afterMs: number; reason: string } | 'gone' | 'finish';
+type Rest = { afterMs: number } | 'gone' | 'finish';
 
 const gone = (text: string): Outcome => ({ kind: 'permanent', reason: text });
 
@@ -115,8 +116,7 @@ async function tryAll(
     pausedMs = waitMs ?? pausedMs;
     if (planned.length === 0) {
       if (round > 0 || waitMs === undefined) break;
-      await release(context.db, row, waitMs, 'PROVIDERS_PAUSED', context.now());
-      return waitMs;
+      return giveBack(context, row, waitMs, 'PROVIDERS_PAUSED');
     }
     const members = [...new Set(planned.map(({ member }) => member))];
     const round1 = ended;
@@ -177,8 +177,8 @@ async function callRound(
     if (!first) return { rest: 'finish', ended: [] };
     const waits = planned.map(({ member }) => member.breaker.waitMs());
     const afterMs = stopping.aborted ? 0 : Math.min(...waits);
-    await release(db, row, afterMs, stopping.aborted ? '' : 'PROVIDERS_PAUSED', context.now());
-    return { rest: { afterMs, reason: '' }, ended: [] };
+    const dueMs = await giveBack(context, row, afterMs, stopping.aborted ? '' : 'PROVIDERS_PAUSED');
+    return { rest: dueMs === undefined ? 'gone' : { afterMs: dueMs }, ended: [] };
   }
   const letGo = () => {
     for (const { permit } of admitted) permit.release();
@@ -209,12 +209,26 @@ async function callRound(
         callProvider(context, member.provider, row, { address: target.address, attemptId, span }),
       );
       if (outcome.kind === 'throttled')
-        member.breaker.pause(Math.min(outcome.retryAfterMs, limits.throttledMs));
+        member.breaker.pause(
+          Math.min(Math.max(outcome.retryAfterMs, limits.providerPausedMs), limits.throttledMs),
+        );
       target.outcome = outcome;
       return attemptEnd(attemptId, outcome);
     }),
   );
   return { rest: 'finish', ended: ends };
+}
+
+/** Without a try. Returns how soon the row is due, or undefined when it has ended. */
+async function giveBack(
+  context: DeliveryContext,
+  row: Claimed,
+  afterMs: number,
+  reason: string,
+): Promise<number | undefined> {
+  const released = await release(context.db, row, afterMs, reason, context.now());
+  if (released === 'expired') count(context, row, 'EXPIRED');
+  return released === 'released' ? afterMs : undefined;
 }
 
 function attemptEnd(id: string, outcome: Outcome): AttemptEnd {
@@ -249,7 +263,9 @@ async function end(
     retryMs: context.retryMs,
     random: context.ids.random(),
   });
-  const state = await finish(context.db, context.handoff, row, { move, ends, now: context.now() });
+  const state = await keepTrying(context, () =>
+    finish(context.db, context.handoff, row, { move, ends, now: context.now() }),
+  );
   if (state === undefined) return undefined;
   if (move.to === 'retry') context.metrics.retriesTotal.add(1);
   if (move.to === 'sent' && row.notification) {
@@ -262,6 +278,26 @@ async function end(
   if (move.to === 'step' && state === DeliveryState.QUEUED) return undefined;
   count(context, row, DeliveryStateSchema.value[state]?.localName ?? 'UNSPECIFIED');
   return move.to === 'retry' || move.to === 'ambiguous' ? move.afterMs : undefined;
+}
+
+/**
+ * What became of a call is known here and nowhere else: a store that is away for a moment must not turn it into a guess. After
+ * the lease somebody else has settled the row. Repeating it changes nothing twice, thanks to the fence.
+ */
+async function keepTrying<T>({ clock, stopping }: DeliveryContext, store: () => Promise<T>): Promise<T> {
+  const endMs = clock.monotonic() + limits.providerSendingLeaseMs;
+  const [firstMs, lastMs] = limits.providerStoreMs;
+  let pauseMs: number = firstMs;
+  for (;;) {
+    try {
+      return await store();
+    } catch (error) {
+      const away = error instanceof CarillonError && error.reason === 'STORE_UNAVAILABLE';
+      if (!away || stopping.aborted || clock.monotonic() >= endMs) throw error;
+      await clock.sleep(pauseMs, stopping);
+      pauseMs = Math.min(pauseMs * 2, lastMs);
+    }
+  }
 }
 
 function count({ metrics }: DeliveryContext, row: Claimed, state: string): void {

@@ -1,5 +1,6 @@
 // What follows from the outcomes of a row's calls: a pure function, so that every case can be tried.
 import { Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { limits } from '../runtime/limits.ts';
 import type { Outcome } from './provider.ts';
 
 export interface NextContext {
@@ -96,7 +97,7 @@ export function next(outcomes: readonly Outcome[], context: NextContext): Next {
     const waitMs = Math.min(...throttled.map((outcome) => outcome.retryAfterMs));
     return {
       to: 'retry',
-      afterMs: spread(Math.max(waitMs, 0), context.random),
+      afterMs: spread(Math.max(waitMs, limits.providerPausedMs), context.random),
       reason: outcomeReason(throttled[0]!),
       counted: false,
     };

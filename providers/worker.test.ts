@@ -1,7 +1,9 @@
 // From a record to a provider and on: mail, push, retries, lanes, and nothing called twice.
 import { describe, expect, it } from 'vitest';
 import { Channel, Lane, DeliveryState as S } from '../gen/carillon/v1/notification_pb.ts';
+import { CarillonError } from '../runtime/errors.ts';
 import { systemIds } from '../runtime/ids.ts';
+import type { Database } from '../storage/database.ts';
 import { replayDelivery } from '../storage/end-step.ts';
 import { listSandboxMessages } from '../storage/sandbox.ts';
 import { testDatabase } from '../test/support/database.ts';
@@ -198,7 +200,80 @@ describe('a push', () => {
   });
 });
 
+describe('a push that a provider took', () => {
+  const pushThenMail = async (afterMs: number, ttlMs = 3_600_000) => {
+    const mail = new FakeProvider('mail');
+    const w = await openWorker({ providers: [new FakeProvider('push', () => sent, Channel.PUSH), mail] });
+    await insertUser(w.db, { tokens: ['t'] });
+    const channels = [Channel.PUSH, Channel.EMAIL];
+    const key = await insertDelivery(w.db, { channels, afterMs, ttlMs });
+    await w.log.push([recordOf(key)]);
+    return { w, key, mail };
+  };
+
+  it('is followed at once by a mail that was planned at once', async () => {
+    const { w, key, mail } = await pushThenMail(0);
+    await using _w = w;
+    const row = await w.passes(0, 'mail', async () => {
+      const seen = await seeRow(w.db, key);
+      return seen.state === S.SENT ? seen : undefined;
+    });
+    expect(row.stepChannel).toBe(Channel.EMAIL);
+    expect(mail.calls).toHaveLength(1);
+  });
+
+  it('stays sent when its notification has expired before the next step', async () => {
+    const { w, key, mail } = await pushThenMail(60_000, 30_000);
+    await using _w = w;
+    await w.reaches(key, S.WAITING);
+    await w.db.query({ text: `update notifications set expires_at = now() - interval '1 s'` });
+    const row = await w.passes(60_000, 'end', async () => {
+      const seen = await seeRow(w.db, key);
+      return seen.dueAt === null ? seen : undefined;
+    });
+    expect(row).toMatchObject({ state: S.SENT, reason: 'NO_ACK', stepChannel: Channel.PUSH });
+    expect(mail.calls).toHaveLength(0);
+  });
+});
+
 describe('workers', () => {
+  it('end a row that expires while no provider can be called', async () => {
+    const a = new FakeProvider('a', () => down);
+    await using w = await openWorker({ providers: [a], breaker: { failures: 1, openMs: 3_600_000 } });
+    await insertUser(w.db);
+    const opens = await insertDelivery(w.db);
+    await w.log.push([recordOf(opens)]);
+    await until('open breaker', async () => ((await seeRow(w.db, opens)).tries === 1 ? true : undefined));
+    const key = await insertDelivery(w.db, { ttlMs: -60_000 });
+    await w.log.push([recordOf(key)]);
+    expect(await w.reaches(key, S.EXPIRED)).toMatchObject({ dueAt: null, held: false, attempts: 0 });
+    expect(await w.metrics.expose()).toMatch(/carillon_deliveries_total\{[^}]*state="EXPIRED"[^}]*\} 1/);
+  });
+
+  it('tell the store what became of a call as soon as it is back', async () => {
+    await using t = await testDatabase();
+    let away = 0;
+    const db: Database = {
+      ...t.db,
+      query: (statement) =>
+        statement.name === 'attempts-finish' && away-- > 0
+          ? Promise.reject(new CarillonError('STORE_UNAVAILABLE'))
+          : t.db.query(statement),
+    };
+    const a = new FakeProvider('a', () => {
+      away = 3;
+      return sent;
+    });
+    await using w = await openWorker({ providers: [a] }, { db });
+    await insertUser(t.db);
+    const key = await insertDelivery(t.db);
+    await w.log.push([recordOf(key)]);
+    await w.passes(0, 'sent', async () => ((await seeRow(t.db, key)).state === S.SENT ? true : undefined));
+    expect(away).toBeLessThan(0);
+    expect(a.calls).toHaveLength(1);
+    expect(await seeAttempts(t.db, key)).toMatchObject([{ outcome: 'sent' }]);
+  });
+
   it('on the same rows never call twice, whoever hears of a row and how often', async () => {
     await using t = await testDatabase();
     const [a, b] = [new FakeProvider('a'), new FakeProvider('a')];

@@ -6,10 +6,11 @@ import { Channel, DeliveryState, Lane, NotificationState } from '../gen/carillon
 import { ManualClock } from '../runtime/clock.manual.ts';
 import { limits } from '../runtime/limits.ts';
 import { silentLog } from '../runtime/log.ts';
+import { acknowledge } from '../storage/acks.ts';
 import type { Database } from '../storage/database.ts';
 import { nextStep, takeDue } from '../storage/deliveries.ts';
 import type { PlannedRow, Step } from '../storage/delivery-row.ts';
-import { storeChunk } from '../storage/store-deliveries.ts';
+import { redrive, storeChunk } from '../storage/store-deliveries.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { insertNotification } from '../test/support/notification-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
@@ -30,7 +31,7 @@ const inApp = (afterMs: number, until: 'ack' | 'read' = 'ack'): Step => ({
 });
 const email: Step = { channel: Channel.EMAIL, afterMs: 0, until: 'ack' };
 const gone = { edges: [], vanishedAtMs: undefined };
-const two = { steps: [inApp(10_000), email], step: 0 };
+const two = { steps: [inApp(10_000), email], step: 0, stepMs: 10_000 };
 
 const verdict = (
   outcome: TargetOutcome,
@@ -70,7 +71,7 @@ describe('an in-app step whose time is up', () => {
         (afterMs, outcome, agoMs, ago) => {
           const where = { edges: [], vanishedAtMs: ago === undefined ? undefined : NOW - ago };
           const got = judge(
-            { steps: [inApp(afterMs), email], step: 0 },
+            { steps: [inApp(afterMs), email], step: 0, stepMs: afterMs },
             { shown: { outcome, agoMs }, where },
             NOW,
           );
@@ -84,14 +85,14 @@ describe('an in-app step whose time is up', () => {
 
   it('is an end when nothing follows, and goes on unread whoever is here', () => {
     const shown = { outcome: O.WRITTEN, agoMs: 0 };
-    expect(judge({ steps: [inApp(0)], step: 0 }, { shown, where: gone }, NOW)).toMatchObject({
+    expect(judge({ steps: [inApp(0)], step: 0, stepMs: 0 }, { shown, where: gone }, NOW)).toMatchObject({
       kind: 'end',
       state: S.SENT,
     });
-    expect(judge({ steps: [inApp(5, 'read'), email], step: 0 }, { shown, where: gone }, NOW)).toEqual({
-      kind: 'move',
-      reason: 'NOT_READ',
-    });
+    const unread = (stepMs: number) =>
+      judge({ steps: [inApp(5_000, 'read'), email], step: 0, stepMs }, { shown, where: gone }, NOW);
+    expect(unread(5_000)).toEqual({ kind: 'move', reason: 'NOT_READ' });
+    expect(unread(1_000)).toEqual({ kind: 'wait', inMs: 4_000 });
   });
 });
 
@@ -216,6 +217,54 @@ describe('due rows', () => {
     expect(await lane.due.run()).toBe(1);
     expect(lane.links.shown).toMatchObject([{ userId: 'ada', seq: 1 }]);
     expect(await storedRow(t.db, id)).toMatchObject({ state: S.SENT, seq: 1, ended: true });
+  });
+
+  it('wait for their read, also when their record came again or their step has just begun', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db);
+    lane.presence.enter({ tenant: 'default', userId: 'ada' }, 'edge-1');
+    const hour = inApp(3_600_000, 'read');
+    const again = await insertNotification(t.db, { users: ['ada'], ttlMs: 86_400_000 });
+    const first = { ...row(again, 'ada', [hour, email]), dueAtMs: 3_600_000 };
+    await stored(t.db, lane.handoff, [first]);
+    await redrive(t.db, [first]);
+    const later = await insertNotification(t.db, { users: ['ada'], ttlMs: 86_400_000 });
+    const push = { channel: Channel.PUSH, afterMs: 0, until: 'ack' } as const;
+    await stored(t.db, lane.handoff, [
+      {
+        ...row(later, 'ada', [push, hour, email]),
+        state: S.QUEUED,
+        stepChannel: Channel.PUSH,
+        inInbox: false,
+      },
+    ]);
+    const taken = await takeDue(t.db, { channel: Channel.PUSH, lane: Lane.NORMAL, count: 1, leaseMs: 1_000 });
+    await nextStep(
+      t.db,
+      lane.handoff,
+      taken.map((one) => ({ row: one, reason: 'PERMANENT' })),
+    );
+    expect(await lane.due.run()).toBe(2);
+    for (const id of [again, later])
+      expect(await storedRow(t.db, id)).toMatchObject({
+        state: S.WAITING,
+        step_channel: Channel.IN_APP,
+        due: 3_600,
+      });
+    expect(lane.links.shown).toHaveLength(2);
+  });
+
+  it('that were acknowledged and wait for a read end as delivered, whatever ends them', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db);
+    const id = await insertNotification(t.db, { users: ['ada'] });
+    await stored(t.db, lane.handoff, [row(id, 'ada', [inApp(60_000, 'read'), email])]);
+    expect(await acknowledge(t.db, [{ tenant: 'default', userId: 'ada', after: 0, upto: 1 }])).toHaveLength(
+      1,
+    );
+    await t.db.query({ text: `update notifications set expires_at = now() - interval '1 s'` });
+    expect(await lane.due.run()).toBe(1);
+    expect(await storedRow(t.db, id)).toMatchObject({ state: S.DELIVERED, reason: '', ended: true });
   });
 
   it('are shared out among routers: each is moved once', async () => {

@@ -8,7 +8,15 @@ import type { Clock } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Span, Tracing } from '../runtime/tracing.ts';
 import type { Database } from '../storage/database.ts';
-import { earliestDueMs, type Move, nextStep, postpone, settle, takeDue } from '../storage/deliveries.ts';
+import {
+  type DueRow,
+  earliestDueMs,
+  type Move,
+  nextStep,
+  postpone,
+  settle,
+  takeDue,
+} from '../storage/deliveries.ts';
 import { type DeliveryRow, followingStep } from '../storage/delivery-row.ts';
 import { type LoadedNotification, loadNotifications } from '../storage/expansion.ts';
 import { awayInMs } from './absence.ts';
@@ -42,13 +50,17 @@ export interface Asked {
 
 /** Decides about a due row of a notification that goes on: pure. */
 export function judge(
-  row: Pick<DeliveryRow, 'steps' | 'step'>,
+  row: Pick<DueRow, 'steps' | 'step' | 'stepMs'>,
   { shown, where }: Asked,
   nowMs: number,
 ): Verdict {
   const step = row.steps[row.step];
   if (!step || !followingStep(row)) return { kind: 'end', state: S.SENT, reason: 'STORED' };
-  if (step.until === 'read') return { kind: 'move', reason: 'NOT_READ' };
+  // Looked at early: the step was just begun, or its record came again.
+  if (step.until === 'read')
+    return row.stepMs >= step.afterMs
+      ? { kind: 'move', reason: 'NOT_READ' }
+      : { kind: 'wait', inMs: step.afterMs - row.stepMs };
   switch (shown.outcome) {
     // Only just written: the client has its time from now.
     case TargetOutcome.WRITTEN:
@@ -66,8 +78,9 @@ export function judge(
   }
 }
 
-const asksEdges = (row: DeliveryRow): boolean =>
-  row.seq !== undefined && row.steps[row.step]?.until !== 'read';
+/** Where the time for a read is up, it does not matter who is here. */
+const asksEdges = ({ seq, steps, step, stepMs }: DueRow): boolean =>
+  seq !== undefined && (steps[step]?.until !== 'read' || stepMs < steps[step].afterMs);
 
 /** The in-app rows of one lane. Several routers may share them. */
 export class DueRows {
@@ -102,7 +115,7 @@ export class DueRows {
   }
 
   async #judge(
-    rows: readonly DeliveryRow[],
+    rows: readonly DueRow[],
     notifications: ReadonlyMap<string, LoadedNotification>,
   ): Promise<Verdict[]> {
     const { clock } = this.#options;
@@ -114,7 +127,7 @@ export class DueRows {
 
   /** Shows each item again; the edge's answer tells whether and when its user got it. */
   async #ask(
-    rows: readonly DeliveryRow[],
+    rows: readonly DueRow[],
     notifications: ReadonlyMap<string, LoadedNotification>,
   ): Promise<Asked[]> {
     const { presence, dispatcher, lane } = this.#options;

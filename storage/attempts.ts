@@ -144,7 +144,7 @@ export async function finish(
       t as (select coalesce($5::timestamptz, now()) as now),
       -- How long this step may take, if another one follows it.
       w as (select d.steps, case when $10 = ${S.SENT} and jsonb_array_length(d.steps) > d.step + 1
-          then nullif((d.steps -> d.step::int ->> 'afterMs')::float8, 0) end as after_ms
+          then (d.steps -> d.step::int ->> 'afterMs')::float8 end as after_ms
         from deliveries d where d.notification_id = $6 and d.user_id = $7 and d.channel = $8)
       update deliveries d set
         state = case when w.after_ms is not null then ${S.WAITING} else $10::smallint end,

@@ -161,9 +161,12 @@ export async function earliestDueMs(
   return rows[0]?.ms;
 }
 
+/** `lost`: it was no longer the caller's. `expired`: it has ended, because its notification's time had passed. */
+export type Released = 'released' | 'lost' | 'expired';
+
 /**
- * Gives a claimed row back without a try: it is QUEUED again, due after `afterMs` but not after it expires. Returns
- * whether it still was the caller's.
+ * Gives a claimed row back without a try: it is QUEUED again, due after `afterMs` but not after it expires. A row that has
+ * expired ends: it would be due at once, for as long as no provider can be called.
  */
 export async function release(
   db: Queryable,
@@ -171,14 +174,18 @@ export async function release(
   afterMs: number,
   reason: string,
   now: Date | null,
-): Promise<boolean> {
-  const { rowCount } = await db.query({
+): Promise<Released> {
+  const { rows } = await db.query<{ expired: boolean }>({
     name: 'claims-release',
     text: `update deliveries d
-           set held = $6, reason = case when $7 = '' then d.reason else $7 end, due_at = greatest(t.now,
-             least(t.now + $5::bigint * interval '1 ms', (select n.expires_at from notifications n where n.id = $1)))
-           from (select coalesce($8::timestamptz, now()) as now) t
-           where d.notification_id = $1 and d.user_id = $2 and d.channel = $3 and d.fence = $4 and d.state = ${S.QUEUED}`,
+           set state = case when t.expired then ${S.EXPIRED} else d.state end,
+             reason = case when t.expired then 'EXPIRED' when $7 = '' then d.reason else $7 end,
+             held = $6 and not t.expired, updated_at = case when t.expired then t.now else d.updated_at end,
+             due_at = case when not t.expired then least(t.now + $5::bigint * interval '1 ms', t.expires_at) end
+           from (select w.now, n.expires_at, coalesce(n.expires_at <= w.now, false) as expired
+                 from (select coalesce($8::timestamptz, now()) as now) w left join notifications n on n.id = $1) t
+           where d.notification_id = $1 and d.user_id = $2 and d.channel = $3 and d.fence = $4 and d.state = ${S.QUEUED}
+           returning t.expired`,
     values: [
       row.notificationId,
       row.userId,
@@ -190,7 +197,9 @@ export async function release(
       now,
     ],
   });
-  return rowCount === 1;
+  const [released] = rows;
+  if (!released) return 'lost';
+  return released.expired ? 'expired' : 'released';
 }
 
 interface NotificationRow {

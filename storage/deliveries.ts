@@ -47,6 +47,12 @@ const heldRows = (condition = ''): string => `
 const SAME =
   'd.notification_id = held.notification_id and d.user_id = held.user_id and d.channel = held.channel';
 
+/** A row that is due. */
+export interface DueRow extends DeliveryRow {
+  /** How long ago its current step began, milliseconds. */
+  stepMs: number;
+}
+
 /**
  * Takes up to `count` rows of a channel and lane whose time has come, earliest first. Their due time moves by `leaseMs` and
  * their fence rises in the same statement; several routers share the rows out by SKIP LOCKED.
@@ -54,8 +60,8 @@ const SAME =
 export async function takeDue(
   db: Queryable,
   { channel, lane, count, leaseMs }: { channel: Channel; lane: Lane; count: number; leaseMs: number },
-): Promise<DeliveryRow[]> {
-  const { rows } = await db.query<StoredDelivery>({
+): Promise<DueRow[]> {
+  const { rows } = await db.query<StoredDelivery & { step_ms: number }>({
     name: 'deliveries-take',
     text: `with due as materialized (
              select notification_id, user_id, channel from deliveries
@@ -63,10 +69,11 @@ export async function takeDue(
               order by due_at limit $3 for update skip locked)
            update deliveries d set due_at = now() + $4::float8 * interval '1 ms', fence = d.fence + 1
              from due where d.notification_id = due.notification_id and d.user_id = due.user_id and d.channel = due.channel
-           returning ${deliveryColumns}`,
+           returning ${deliveryColumns},
+             extract(epoch from now() - coalesce((d.inputs #>> '{moved,-1,at}')::timestamptz, d.created_at))::float8 * 1000 as step_ms`,
     values: [channel, lane, count, leaseMs],
   });
-  return rows.map(deliveryRow);
+  return rows.map((row) => ({ ...deliveryRow(row), stepMs: row.step_ms }));
 }
 
 /** Milliseconds until the next row of a channel and lane is due (0 or less: now); undefined when none waits. */
@@ -109,7 +116,10 @@ export async function hasten(db: Queryable, rows: readonly (Held & { inMs: numbe
   return rowCount ?? 0;
 }
 
-/** Ends rows in `state`, as far as the lattice allows. Returns those that were the caller's and have ended. */
+/**
+ * Ends rows in `state`, as far as the lattice allows; one that a client had acknowledged, and that waited for a read, was
+ * delivered. Returns those that were the caller's and have ended.
+ */
 export async function settle(
   db: Queryable,
   rows: readonly Held[],
@@ -121,7 +131,8 @@ export async function settle(
   const { rows: ended } = await db.query<StoredDelivery>({
     name: `deliveries-settle-${state}`,
     text: `with held as (${heldRows()})
-           update deliveries d set state = ${state}, reason = $5, due_at = null, updated_at = now()
+           update deliveries d set state = case when d.reason = 'ACKED' then ${S.DELIVERED} else ${state} end,
+             reason = case when d.reason = 'ACKED' then '' else $5 end, due_at = null, updated_at = now()
              from held where ${SAME} and d.state in (${sqlMayBecome(state)})
            returning ${deliveryColumns}`,
     values: [...columns(rows), reason],

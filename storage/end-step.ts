@@ -1,4 +1,4 @@
-// The end of a row's current step: the next step of its plan, or FAILED, or DEAD with a dead letter that can be replayed.
+// The end of a row's current step: the next step of its plan, or its end; DEAD leaves a dead letter that can be replayed.
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { Handoff, Written } from '../eventlog/event-log.ts';
 import { channelTopic, userKey } from '../eventlog/topics.ts';
@@ -11,6 +11,8 @@ import { takeNextStep } from './deliveries.ts';
 import { type DeliveryKey, followingStep, type Step } from './delivery-row.ts';
 
 const S = DeliveryState;
+
+const ENDS = { sent: S.SENT, failed: S.FAILED, dead: S.DEAD } as const;
 
 export interface HeldRow extends DeliveryKey {
   tenant: string;
@@ -31,8 +33,8 @@ export interface StepEnding {
   /** The states in which the row must be. */
   from: readonly DeliveryState[];
   reason: string;
-  /** Where it ends when its plan has no further step. */
-  otherwise: 'failed' | 'dead';
+  /** Where it ends when no further step can be taken: none is planned, or the notification has ended. */
+  otherwise: 'sent' | 'failed' | 'dead';
   now: Date | null;
 }
 
@@ -63,15 +65,16 @@ export async function endStep(
     const { rows, written } = await takeNextStep(tx, handoff, [{ row: { ...row, fence }, reason }]);
     if (rows[0]) return { state: rows[0].state, written };
   }
-  const state = otherwise === 'dead' ? S.DEAD : S.FAILED;
-  await tx.query({
+  const { rows: ended } = await tx.query<{ state: DeliveryState }>({
     name: 'end-step-row',
-    text: `update deliveries set state = $5, reason = $6, due_at = null, updated_at = coalesce($7::timestamptz, now())
-           where notification_id = $1 and user_id = $2 and channel = $3 and fence = $4`,
-    values: [row.notificationId, row.userId, row.channel, fence, state, reason, now],
+    // What a client has acknowledged was delivered, whoever was waited for after that.
+    text: `update deliveries set state = case when reason = 'ACKED' and $5 = ${S.SENT} then ${S.DELIVERED} else $5::smallint end,
+             reason = $6, due_at = null, updated_at = coalesce($7::timestamptz, now())
+           where notification_id = $1 and user_id = $2 and channel = $3 and fence = $4 returning state`,
+    values: [row.notificationId, row.userId, row.channel, fence, ENDS[otherwise], reason, now],
   });
-  if (state === S.DEAD) await bury(tx, row, reason);
-  return { state, written: undefined };
+  if (otherwise === 'dead') await bury(tx, row, reason);
+  return { state: ended[0]?.state, written: undefined };
 }
 
 /** Keeps a dead letter of a row that ends as DEAD, with the record that would wake it again. */

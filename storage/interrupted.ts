@@ -131,7 +131,8 @@ export async function escalateDue(
       endStep(tx, handoff, heldRow(row), {
         from: [S.WAITING],
         reason: row.steps[row.step]?.until === 'read' ? 'NOT_READ' : 'NO_ACK',
-        otherwise: 'failed',
+        // A provider took it: that nothing can follow any more takes nothing back.
+        otherwise: 'sent',
         now,
       }),
     );

@@ -10,6 +10,8 @@ export const providersLimits = {
   providerClaimLeaseMs: 60_000,
   /** A row in SENDING is taken for interrupted after this; longer than any chain of calls that it may make. */
   providerSendingLeaseMs: 120_000,
+  /** Pauses while the store is away that is to be told what became of a call: doubled from the first to the last. */
+  providerStoreMs: [100, 2_000],
   /** Providers of one channel that are asked in one try, one after the other. */
   providerRoundsCount: 3,
   /** Rows of one channel and lane that a process holds at once. */
@@ -23,7 +25,7 @@ export const providersLimits = {
   /** Failures in a row that open a breaker, and how long it stays open before one call may try. */
   breakerFailuresCount: 5,
   breakerOpenMs: 20_000,
-  /** How long a row waits when all providers of its channel are paused and none says for how long. */
+  /** How long a row waits when all providers of its channel are paused and none says for how long; the least patience asked for. */
   providerPausedMs: 2_000,
   /** A provider that asks for more patience than this is asked again after this. */
   throttledMs: 600_000,
