@@ -7,16 +7,9 @@ import { Channel, DeliveryState, type Lane, NotificationState } from '../gen/car
 import type { Clock } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Span, Tracing } from '../runtime/tracing.ts';
+import { earliestDueMs } from '../storage/claims.ts';
 import type { Database } from '../storage/database.ts';
-import {
-  type DueRow,
-  earliestDueMs,
-  type Move,
-  nextStep,
-  postpone,
-  settle,
-  takeDue,
-} from '../storage/deliveries.ts';
+import { type DueRow, type Move, nextStep, postpone, settle, takeDue } from '../storage/deliveries.ts';
 import { type DeliveryRow, followingStep } from '../storage/delivery-row.ts';
 import { type LoadedNotification, loadNotifications } from '../storage/expansion.ts';
 import { awayInMs } from './absence.ts';
@@ -92,7 +85,8 @@ export class DueRows {
 
   /** Milliseconds until the next row is due; undefined when none waits. */
   earliestMs(): Promise<number | undefined> {
-    return earliestDueMs(this.#options.database, Channel.IN_APP, this.#options.lane);
+    const { database, lane } = this.#options;
+    return earliestDueMs(database, { stepChannel: Channel.IN_APP, lane, now: null });
   }
 
   /** Takes what is due, at most `limits.dueRowsCount`, and moves it on. Returns how many rows it took. */

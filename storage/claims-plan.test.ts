@@ -9,6 +9,7 @@ import { begin, finish } from './attempts.ts';
 import { claimDue, claimRows, earliestDueMs, release } from './claims.ts';
 import type { Database } from './database.ts';
 import type { DeliveryKey } from './delivery-row.ts';
+import { escalateDue, markInterrupted, settleAmbiguous } from './interrupted.ts';
 
 const share = { stepChannel: Channel.EMAIL, lane: Lane.NORMAL, now: null };
 const handoff = new RecordingHandoff();
@@ -53,4 +54,25 @@ it('reads a few blocks per delivery among 30,000', async () => {
   const perDelivery = ((await blocksRead(t.db)) - before) / keys.length;
   expect(perDelivery).toBeGreaterThan(0);
   expect(perDelivery).toBeLessThan(100);
+});
+
+it('looks for interrupted calls and waits without reading the backlog of what is queued', async () => {
+  await using t = await testDatabase({ connections: 1 });
+  const { notificationId } = await insertDelivery(t.db);
+  const look = async () => {
+    await earliestDueMs(t.db, share);
+    await markInterrupted(t.db, share, { count: 64, waitMs: 1_000 });
+    await settleAmbiguous(t.db, share, { count: 64, settle: () => 'again' });
+    await escalateDue(t.db, handoff, share, 64);
+  };
+  for (let n = 0; n < 8; n++) await look();
+  await t.db.query({
+    text: `insert into deliveries (notification_id, user_id, channel, tenant, lane, state, steps, step_channel, due_at)
+           select $1, 'u' || n, 3, 'default', 2, ${S.QUEUED}, '[{"channel":3,"afterMs":0,"until":"ack"}]', 3, now() - interval '1 hour'
+           from generate_series(1, 30000) n`,
+    values: [notificationId],
+  });
+  const before = await blocksRead(t.db);
+  await look();
+  expect((await blocksRead(t.db)) - before).toBeLessThan(50);
 });

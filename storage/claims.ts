@@ -9,6 +9,7 @@ import {
 } from '../gen/carillon/v1/notification_pb.ts';
 import type { Queryable } from './database.ts';
 import type { DeliveryKey, Step } from './delivery-row.ts';
+import { openDeliveryStates } from './delivery-states.ts';
 
 const S = DeliveryState;
 
@@ -155,7 +156,10 @@ export async function earliestDueMs(
   const { rows } = await db.query<{ ms: number }>({
     name: 'claims-earliest',
     text: `select greatest(0, ceil(extract(epoch from due_at - coalesce($3::timestamptz, now())) * 1000))::float8 as ms
-           from deliveries where step_channel = $1 and lane = $2 and due_at is not null order by due_at limit 1`,
+           from unnest('{${openDeliveryStates}}'::smallint[]) as s (state) cross join lateral (
+             select due_at from deliveries
+             where step_channel = $1 and lane = $2 and state = s.state and due_at is not null order by due_at limit 1) d
+           order by due_at limit 1`,
     values: [stepChannel, lane, now],
   });
   return rows[0]?.ms;

@@ -6,8 +6,9 @@ import { insertNotification } from '../test/support/notification-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import { acknowledge } from './acks.ts';
 import { cancelNotification } from './cancel.ts';
+import { earliestDueMs } from './claims.ts';
 import type { Database } from './database.ts';
-import { earliestDueMs, hasten, nextStep, postpone, settle, takeDue } from './deliveries.ts';
+import { hasten, nextStep, postpone, settle, takeDue } from './deliveries.ts';
 import type { DeliveryRow, PlannedRow } from './delivery-row.ts';
 import { sqlOpenDeliveries } from './delivery-states.ts';
 import { redrive, storeChunk } from './store-deliveries.ts';
@@ -63,7 +64,9 @@ describe('a due row', () => {
     const zombie = await take(t.db);
     expect(zombie).toMatchObject([{ userId: 'ada', fence: 1, seq: 1, step: 0, state: S.WAITING }]);
     expect(await take(t.db)).toEqual([]);
-    expect(await earliestDueMs(t.db, Channel.IN_APP, Lane.NORMAL)).toBeGreaterThan(10_000);
+    expect(
+      await earliestDueMs(t.db, { stepChannel: Channel.IN_APP, lane: Lane.NORMAL, now: null }),
+    ).toBeGreaterThan(10_000);
     await t.db.query({ text: 'update deliveries set due_at = now()' });
     const [held] = await take(t.db);
 

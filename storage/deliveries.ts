@@ -64,9 +64,11 @@ export async function takeDue(
   const { rows } = await db.query<StoredDelivery & { step_ms: number }>({
     name: 'deliveries-take',
     text: `with due as materialized (
-             select notification_id, user_id, channel from deliveries
-              where step_channel = $1 and lane = $2 and due_at <= now()
-              order by due_at limit $3 for update skip locked)
+             select d.* from unnest('{${openDeliveryStates}}'::smallint[]) as s (state) cross join lateral (
+                 select notification_id, user_id, channel from deliveries
+                  where step_channel = $1 and lane = $2 and state = s.state and due_at <= now()
+                  order by due_at limit $3 for update skip locked) d
+              limit $3)
            update deliveries d set due_at = now() + $4::float8 * interval '1 ms', fence = d.fence + 1
              from due where d.notification_id = due.notification_id and d.user_id = due.user_id and d.channel = due.channel
            returning ${deliveryColumns},
@@ -74,21 +76,6 @@ export async function takeDue(
     values: [channel, lane, count, leaseMs],
   });
   return rows.map((row) => ({ ...deliveryRow(row), stepMs: row.step_ms }));
-}
-
-/** Milliseconds until the next row of a channel and lane is due (0 or less: now); undefined when none waits. */
-export async function earliestDueMs(
-  db: Queryable,
-  channel: Channel,
-  lane: Lane,
-): Promise<number | undefined> {
-  const { rows } = await db.query<{ ms: number }>({
-    name: 'deliveries-earliest',
-    text: `select (extract(epoch from due_at - now()) * 1000)::float8 as ms from deliveries
-            where step_channel = $1 and lane = $2 and due_at is not null order by due_at limit 1`,
-    values: [channel, lane],
-  });
-  return rows[0]?.ms;
 }
 
 /** Puts rows off: each is looked at again after its `inMs`. Returns how many still were the caller's. */

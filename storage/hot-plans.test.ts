@@ -6,8 +6,9 @@ import { Channel, DeliveryState, Lane } from '../gen/carillon/v1/notification_pb
 import { testDatabase } from '../test/support/database.ts';
 import { insertNotification } from '../test/support/notification-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
+import { earliestDueMs } from './claims.ts';
 import type { Database, Queryable } from './database.ts';
-import { earliestDueMs, hasten, postpone, settle, takeDue, takeNextStep } from './deliveries.ts';
+import { hasten, postpone, settle, takeDue, takeNextStep } from './deliveries.ts';
 import type { PlannedRow } from './delivery-row.ts';
 import { earliestNotificationMs, expireNotifications, loadNotifications } from './expansion.ts';
 import { loadRecipients } from './recipients.ts';
@@ -109,7 +110,7 @@ async function everyStatement(tx: Queryable, id: string, users: readonly string[
   );
   expect(moved.rows).toHaveLength(users.length);
   expect(await settle(tx, moved.rows, DeliveryState.DEAD, 'X')).toHaveLength(users.length);
-  await earliestDueMs(tx, Channel.IN_APP, Lane.NORMAL);
+  await earliestDueMs(tx, { stepChannel: Channel.IN_APP, lane: Lane.NORMAL, now: null });
   await earliestNotificationMs(tx);
   await expireNotifications(tx, [id]);
 }
