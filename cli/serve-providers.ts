@@ -46,6 +46,8 @@ export async function serveProviders(parts: Parts, owned: AsyncDisposableStack):
       node,
       onPoison: keepDeadLetters(db, 'providers'),
       retryMs: config.providerRetryMs,
+      // The embedded PostgreSQL belongs to one process.
+      alone: config.postgresUrl === undefined,
       metrics,
       tracing,
       logger: log,

@@ -5,6 +5,7 @@ import { channelName, laneName } from '../eventlog/topics.ts';
 import { logWaited } from '../eventlog/waits.ts';
 import { ChannelRecordSchema } from '../gen/carillon/v1/event_pb.ts';
 import type { Channel, Lane } from '../gen/carillon/v1/notification_pb.ts';
+import type { Timer } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
 import { addressesOf } from '../storage/addresses.ts';
 import {
@@ -13,10 +14,11 @@ import {
   claimDue,
   claimRows,
   earliestDueMs,
+  renewClaims,
   type Share as StoreShare,
 } from '../storage/claims.ts';
 import type { DeliveryKey } from '../storage/delivery-row.ts';
-import { escalateDue, markInterrupted, settleAmbiguous } from '../storage/interrupted.ts';
+import { endLeases, escalateDue, markInterrupted, settleAmbiguous } from '../storage/interrupted.ts';
 import { type DeliveryContext, deliver } from './delivery.ts';
 import { DueLoop } from './due.ts';
 import { ambiguousWaitMs, settle } from './next.ts';
@@ -28,22 +30,30 @@ export interface ShareOptions extends DeliveryContext {
   pool: Pool;
   /** Rows held at once; `limits.providerClaimedCount` when absent. */
   claimedCount?: number;
+  /** No other process works on this store: what an earlier one left is taken up at once. */
+  alone?: boolean;
 }
 
 export class Share implements AsyncDisposable {
   readonly #options: ShareOptions;
   readonly #due: DueLoop;
-  readonly #inFlight = new Set<Promise<void>>();
+  /** Rows on their way, and since when. */
+  readonly #inFlight = new Map<Promise<void>, { row: Claimed; sinceMs: number }>();
+  readonly #renewal: Timer;
+  #renewing: Promise<void> | undefined;
+  #mayHaveLeft: boolean;
   readonly #claimedCount: number;
   #claiming = 0;
 
   constructor(options: ShareOptions) {
     this.#options = options;
     this.#claimedCount = options.claimedCount ?? limits.providerClaimedCount;
+    this.#mayHaveLeft = options.alone === true;
+    this.#renewal = options.clock.every(limits.providerRenewMs, () => this.#renew());
     this.#due = new DueLoop({
       clock: options.clock,
       log: options.log,
-      earliestMs: () => earliestDueMs(options.db, this.#storeShare()),
+      earliestMs: () => this.#earliestMs(),
       work: () => this.#workDue(),
     });
   }
@@ -70,6 +80,26 @@ export class Share implements AsyncDisposable {
     }
     await callForward(this.#options.db, this.#storeShare(), left);
     if (left.length > 0) this.#due.poke();
+  }
+
+  async #earliestMs(): Promise<number | undefined> {
+    const { db } = this.#options;
+    if (this.#mayHaveLeft) await endLeases(db, this.#storeShare(), limits.providerClaimLeaseMs);
+    this.#mayHaveLeft = false;
+    return earliestDueMs(db, this.#storeShare());
+  }
+
+  /** Rows that wait for a slot are ours as long as we live; most get theirs before the first renewal. */
+  #renew(): void {
+    const { db, clock, log, now } = this.#options;
+    const oldMs = clock.monotonic() - limits.providerRenewMs / 2;
+    const rows = [...this.#inFlight.values()].filter(({ sinceMs }) => sinceMs <= oldMs).map(({ row }) => row);
+    if (rows.length === 0) return;
+    this.#renewing ??= renewClaims(db, rows, limits.providerClaimLeaseMs, now())
+      .catch((error: unknown) => log.debug({ err: error }, 'claims were not renewed; others may take them'))
+      .finally(() => {
+        this.#renewing = undefined;
+      });
   }
 
   #storeShare(): StoreShare {
@@ -125,7 +155,7 @@ export class Share implements AsyncDisposable {
   /** Looks up the addresses and lets the rows go their way; resolves when they are on it. */
   async #start(rows: readonly Claimed[], records: ReadonlyMap<string, ReceivedRecord>): Promise<void> {
     if (rows.length === 0) return;
-    const { db, channel, pool, log, tracing } = this.#options;
+    const { db, channel, pool, log, tracing, clock } = this.#options;
     const addresses = await addressesOf(db, channel, rows);
     for (const [index, row] of rows.entries()) {
       const record = records.get(keyText(row));
@@ -145,19 +175,21 @@ export class Share implements AsyncDisposable {
           this.#inFlight.delete(work);
           if (full) this.#due.poke();
         });
-      this.#inFlight.add(work);
+      this.#inFlight.set(work, { row, sinceMs: clock.monotonic() });
     }
   }
 
   /** Resolves when no row is held; new ones may come meanwhile. */
   async idle(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
+    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight.keys());
   }
 
   /** Stops taking rows, gives back what was not begun, waits for the calls. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#due[Symbol.asyncDispose]();
     await this.idle();
+    this.#renewal[Symbol.dispose]();
+    await this.#renewing;
   }
 }
 

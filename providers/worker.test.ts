@@ -3,6 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { Channel, Lane, DeliveryState as S } from '../gen/carillon/v1/notification_pb.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { systemIds } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
+import { begin } from '../storage/attempts.ts';
+import { claimRows, release } from '../storage/claims.ts';
 import type { Database } from '../storage/database.ts';
 import { replayDelivery } from '../storage/end-step.ts';
 import { listSandboxMessages } from '../storage/sandbox.ts';
@@ -308,6 +311,72 @@ describe('workers', () => {
     gate.resolve(sent);
     for (const key of keys) await w.reaches(key, S.SENT);
     expect(a.calls).toHaveLength(10);
+  });
+
+  it('keep the rows that wait for a slot as long as they live, and no longer', async () => {
+    const gate = Promise.withResolvers<Outcome>();
+    await using t = await testDatabase();
+    const [a, b] = [new FakeProvider('a', () => gate.promise), new FakeProvider('a')];
+    const alive = await openWorker({ providers: [a] }, t);
+    await insertUser(t.db);
+    const keys = await Promise.all(
+      Array.from({ length: 9 }, () => insertDelivery(t.db, { lane: Lane.BULK })),
+    );
+    await alive.log.push(keys.map((key) => recordOf(key, { lane: Lane.BULK })));
+    await until('full slots', () => (a.calls.length === 8 ? true : undefined));
+    const waiting = keys.find(
+      ({ notificationId }) => !a.calls.some((call) => call.notificationId === notificationId),
+    )!;
+    const leaseMs = limits.providerClaimLeaseMs;
+    for (let ms = 0; ms < 2 * leaseMs; ms += limits.providerRenewMs) {
+      alive.clock.advance(limits.providerRenewMs);
+      await until('renewed claim', async () =>
+        dueInMs(await seeRow(t.db, waiting), alive.clock) === leaseMs ? true : undefined,
+      );
+    }
+    await using other = await openWorker(
+      { providers: [b], clock: alive.clock, now: () => new Date(alive.clock.now()) },
+      t,
+    );
+    alive.clock.advance(limits.providerRenewMs - 1);
+    expect((await seeRow(t.db, waiting)).fence).toBe(1);
+    // From now on nobody renews: what `other` sees is what a kill leaves.
+    const later = () => new Date(alive.clock.now() + leaseMs);
+    await using heir = await openWorker({ providers: [b], now: later }, t);
+    await heir.reaches(waiting, S.SENT);
+    expect(b.calls).toHaveLength(1);
+    gate.resolve(sent);
+    await alive[Symbol.asyncDispose]();
+    expect([...a.calls, ...b.calls]).toHaveLength(9);
+    await other.worker.idle();
+  });
+
+  it('that are alone take up at once what the one before them left', async () => {
+    await using t = await testDatabase();
+    await insertUser(t.db);
+    const share = { stepChannel: Channel.EMAIL, lane: Lane.CRITICAL, now: null };
+    const [claimed, called, retried] = await Promise.all(
+      ['u1', 'u2', 'u3'].map(async (user) => {
+        const key = await insertDelivery(t.db, { lane: Lane.CRITICAL });
+        const [row] = await claimRows(t.db, share, [key], limits.providerClaimLeaseMs);
+        return { key, row: row!, user };
+      }),
+    );
+    const attempts = [{ id: systemIds.uuid(), provider: 'a', address: 'x' }];
+    await begin(t.db, called!.row, { attempts, ended: [], leaseMs: 60_000, now: null });
+    await release(t.db, retried!.row, 60_000, 'PROVIDERS_PAUSED', null);
+    const a = new FakeProvider('a');
+    await using w = await openWorker({ providers: [a], alone: true, now: () => null }, t);
+    await w.passes(0, 'mails', async () => {
+      const rows = await Promise.all([claimed!, called!].map(({ key }) => seeRow(t.db, key)));
+      return rows.every(({ state }) => state === S.SENT) ? true : undefined;
+    });
+    expect(await seeAttempts(t.db, called!.key)).toMatchObject([
+      { outcome: 'ambiguous' },
+      { outcome: 'sent' },
+    ]);
+    expect(await seeRow(t.db, retried!.key)).toMatchObject({ state: S.QUEUED, fence: 1 });
+    expect(a.calls).toHaveLength(2);
   });
 
   it('send an OTP while a bulk blast fills every slot of its own', async () => {

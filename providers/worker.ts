@@ -33,6 +33,8 @@ export interface ProviderWorkerOptions {
   breaker?: { failures?: number; openMs?: number };
   /** Rows held at once per channel and lane. */
   claimedCount?: number;
+  /** No other process works on this store: what an earlier one left is taken up at once. */
+  alone?: boolean;
   metrics: Metrics;
   tracing?: Tracing;
   logger: Log;
@@ -98,6 +100,7 @@ export async function startProviderWorker(options: ProviderWorkerOptions): Promi
           lane,
           pool: pools[index]!,
           ...(options.claimedCount !== undefined && { claimedCount: options.claimedCount }),
+          alone: options.alone === true,
         }),
       );
       shares.push(share);

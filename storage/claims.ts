@@ -120,6 +120,39 @@ export async function claimDue(
   return withContent(db, rows);
 }
 
+/**
+ * Keeps claims that still wait for their call for another `leaseMs`. Rows that were begun, given back or taken by somebody
+ * else stay as they are: a due time that is further off is never brought forward.
+ */
+export async function renewClaims(
+  db: Queryable,
+  rows: readonly Claimed[],
+  leaseMs: number,
+  now: Date | null,
+): Promise<void> {
+  if (rows.length === 0) return;
+  await db.query({
+    name: 'claims-renew',
+    text: `with due as (
+             select d.notification_id, d.user_id, d.channel
+             from unnest($3::uuid[], $4::text[], $5::smallint[], $6::integer[]) as k (notification_id, user_id, channel, fence)
+             join deliveries d using (notification_id, user_id, channel)
+             where d.fence = k.fence and d.state = ${S.QUEUED} and d.held
+             order by d.notification_id, d.user_id, d.channel for update of d skip locked)
+           update deliveries d
+           set due_at = greatest(d.due_at, coalesce($1::timestamptz, now()) + $2::int * interval '1 ms') from due
+           where d.notification_id = due.notification_id and d.user_id = due.user_id and d.channel = due.channel`,
+    values: [
+      now,
+      leaseMs,
+      rows.map((row) => row.notificationId),
+      rows.map((row) => row.userId),
+      rows.map((row) => row.channel),
+      rows.map((row) => row.fence),
+    ],
+  });
+}
+
 /** Has rows that nobody holds looked at by the due loop at once: their records came, but there was no room for them. */
 export async function callForward(
   db: Queryable,

@@ -2,7 +2,7 @@
 import type { Handoff } from '../eventlog/event-log.ts';
 import { type Channel, DeliveryState, type Lane } from '../gen/carillon/v1/notification_pb.ts';
 import type { Share } from './claims.ts';
-import type { Database } from './database.ts';
+import type { Database, Queryable } from './database.ts';
 import type { Step } from './delivery-row.ts';
 import { bury, endStep, type HeldRow } from './end-step.ts';
 
@@ -41,6 +41,24 @@ export async function markInterrupted(
     values: [stepChannel, lane, now, count, Math.round(waitMs)],
   });
   return rows[0]!;
+}
+
+/**
+ * For a process that knows that no other one works on the store: what its predecessor had claimed or was calling when it died
+ * is due at once, instead of when its lease ends. Claims are known by how soon that is.
+ */
+export async function endLeases(
+  db: Queryable,
+  { stepChannel, lane, now }: Share,
+  claimLeaseMs: number,
+): Promise<void> {
+  await db.query({
+    name: 'interrupted-end-leases',
+    text: `update deliveries d set due_at = t.now from (select coalesce($3::timestamptz, now()) as now) t
+           where d.step_channel = $1 and d.lane = $2 and d.due_at > t.now and d.held
+             and (d.state = ${S.SENDING} or (d.state = ${S.QUEUED} and d.due_at <= t.now + $4::int * interval '1 ms'))`,
+    values: [stepChannel, lane, now, claimLeaseMs],
+  });
 }
 
 interface DueRow {

@@ -6,10 +6,11 @@ export const providersLimits = {
   providerCallMs: 30_000,
   /** A provider that has not settled so long after its signal aborted is left behind: the outcome is unknown. */
   providerSettleMs: 1_000,
-  /** A claimed row waits at most this long for its slot before somebody else may take it. */
-  providerClaimLeaseMs: 60_000,
-  /** A row in SENDING is taken for interrupted after this; longer than any chain of calls that it may make. */
-  providerSendingLeaseMs: 120_000,
+  /** The claim of a process that died ends after this; a living one renews those that wait for their slot. */
+  providerClaimLeaseMs: 15_000,
+  providerRenewMs: 5_000,
+  /** A call is taken for interrupted after this: it takes 31 s at most, and the store may be away for the rest. */
+  providerSendingLeaseMs: 60_000,
   /** Pauses while the store is away that is to be told what became of a call: doubled from the first to the last. */
   providerStoreMs: [100, 2_000],
   /** Providers of one channel that are asked in one try, one after the other. */
