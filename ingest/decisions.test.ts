@@ -30,6 +30,63 @@ const base: Explanation = {
   items: [],
 };
 
+test('what a provider answered stands before what followed from it, though it was written down later', () => {
+  const steps = [Channel.PUSH, Channel.EMAIL].map((channel) => ({
+    channel,
+    afterMs: 0,
+    until: 'ack' as const,
+  }));
+  const attempt = { address: 'a', provider_message_id: '', started_at: at(10) };
+  const decisions = decisionsOf({
+    ...base,
+    deliveries: [
+      {
+        user_id: 'ada',
+        channel: Channel.PUSH,
+        step_channel: Channel.EMAIL,
+        state: DeliveryState.SENT,
+        reason: '',
+        attempts: 1,
+        updated_at: at(13),
+        due_at: null,
+        created_at: at(1),
+        step: 1,
+        steps,
+        inputs: {
+          moved: [{ at: at(11).toISOString(), from: Channel.PUSH, to: Channel.EMAIL, reason: 'gone' }],
+        },
+      },
+    ],
+    attempts: [
+      {
+        ...attempt,
+        step_channel: Channel.PUSH,
+        provider: 'sandbox',
+        outcome: 'permanent',
+        error: 'gone',
+        ended_at: at(11.002),
+      },
+      {
+        ...attempt,
+        step_channel: Channel.EMAIL,
+        provider: 'sandbox',
+        outcome: 'sent',
+        error: '',
+        started_at: at(12),
+        ended_at: at(13.001),
+      },
+    ],
+  });
+  expect(decisions.map(({ rule }) => rule)).toEqual([
+    'accepted',
+    'plan',
+    'attempt.permanent',
+    'step.next',
+    'attempt.sent',
+    'state.sent',
+  ]);
+});
+
 test('from the inbox over push to email', () => {
   const decisions = decisionsOf({
     ...base,

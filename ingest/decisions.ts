@@ -61,8 +61,8 @@ function planText(steps: readonly Step[]): string {
   return `Planned ${parts.join(', ')}.`;
 }
 
-function ofDelivery(row: ExplainedDelivery): Decision[] {
-  const { moved, ...known } = row.inputs;
+function ofPlan(row: ExplainedDelivery): Decision[] {
+  const { moved: _moved, ...known } = row.inputs;
   const inputs = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, String(value)]));
   const decisions = [decision(row.created_at, 'plan', planText(row.steps), inputs)];
   if (inputs.left_out)
@@ -79,17 +79,21 @@ function ofDelivery(row: ExplainedDelivery): Decision[] {
           : `The user's last connection had vanished ${inputs.vanished_ms} ms before.`,
       ),
     );
-  for (const { at, from, to, reason } of Array.isArray(moved) ? (moved as readonly MovedStep[]) : [])
-    decisions.push(
-      decision(
-        new Date(at),
-        'step.next',
-        `Went on from ${channelName(from as Channel)} to ${channelName(to as Channel)}${because(reason)}.`,
-        { from: channelName(from as Channel), to: channelName(to as Channel), reason },
-      ),
-    );
   return decisions;
 }
+
+const movedSteps = ({ inputs: { moved } }: ExplainedDelivery): readonly MovedStep[] =>
+  Array.isArray(moved) ? moved : [];
+
+const ofMoves = (row: ExplainedDelivery): Decision[] =>
+  movedSteps(row).map(({ at, from, to, reason }) =>
+    decision(
+      new Date(at),
+      'step.next',
+      `Went on from ${channelName(from as Channel)} to ${channelName(to as Channel)}${because(reason)}.`,
+      { from: channelName(from as Channel), to: channelName(to as Channel), reason },
+    ),
+  );
 
 function stateOf(row: ExplainedDelivery): Decision {
   const channel = channelName(row.step_channel as Channel);
@@ -111,10 +115,25 @@ const outcomes: Readonly<Record<string, string>> = {
   ambiguous: 'was called, and whether it took it is not known',
 };
 
-function ofAttempt(attempt: ExplainedAttempt): Decision {
+/** An attempt that ended so shortly after a move is what moved the row. */
+const SAME_MS = 1_000;
+
+/** When the rows moved; what an attempt came to is written down a moment after the row has moved on because of it. */
+function movesMs(deliveries: readonly ExplainedDelivery[]): number[] {
+  return deliveries.flatMap((row) => [
+    ...movedSteps(row).map(({ at }) => Date.parse(at)),
+    row.updated_at.getTime(),
+  ]);
+}
+
+function ofAttempt(attempt: ExplainedAttempt, moves: readonly number[]): Decision {
+  const { started_at, ended_at } = attempt;
+  const endMs = (ended_at ?? started_at).getTime();
+  const movedMs = moves.filter((ms) => ms >= Math.max(started_at.getTime(), endMs - SAME_MS) && ms < endMs);
+  const at = new Date(Math.min(endMs, ...movedMs));
   const { provider, outcome, error, address } = attempt;
   const text = `${provider} ${outcomes[outcome] ?? outcome}${error === '' ? '' : `: ${error}`}.`;
-  return decision(attempt.ended_at ?? attempt.started_at, `attempt.${outcome}`, text, {
+  return decision(at, `attempt.${outcome}`, text, {
     provider,
     address,
     channel: channelName(attempt.step_channel as Channel),
@@ -167,11 +186,13 @@ function ofNotification({ notification, sent, deliveries }: Explanation): Decisi
 
 /** Oldest first. */
 export function decisionsOf(explanation: Explanation): Decision[] {
+  const moves = movesMs(explanation.deliveries);
   const decisions = [
     ...ofNotification(explanation),
-    ...explanation.deliveries.flatMap(ofDelivery),
+    ...explanation.deliveries.flatMap(ofPlan),
     ...explanation.items.flatMap(ofItem),
-    ...explanation.attempts.map(ofAttempt),
+    ...explanation.attempts.map((attempt) => ofAttempt(attempt, moves)),
+    ...explanation.deliveries.flatMap(ofMoves),
     ...explanation.deliveries.map(stateOf),
   ];
   const atMs = ({ at }: Decision) => (at ? timestampDate(at).getTime() : 0);
