@@ -57,6 +57,7 @@ describe.each(Object.entries(wires))('over %s', (_name, there) => {
 
 test('nobody listening is said so', () => {
   expect(carillonError(new ConnectError('ECONNREFUSED', Code.Unavailable)).reason).toBe('UNREACHABLE');
+  expect(carillonError(new ConnectError('aborted', Code.Aborted)).reason).toBe('UNREACHABLE');
   const refused = Object.assign(new Error('14'), {
     code: 14,
     details: 'No connection established',

@@ -144,7 +144,8 @@ const isServiceError = (error: unknown): error is grpc.ServiceError =>
 
 /** The reason for a status that came without one, as when nobody listens or a proxy answered. */
 function reasonOf(code: Code): ReasonName {
-  if (code === Code.Unavailable) return 'UNREACHABLE';
+  // Aborted: the connection was reset in the middle; nothing of ours says that.
+  if (code === Code.Unavailable || code === Code.Aborted) return 'UNREACHABLE';
   if (code === Code.Unauthenticated) return 'UNAUTHENTICATED';
   return libraryReasons[code] ?? 'INTERNAL';
 }
