@@ -23,11 +23,12 @@ if (major >= NEEDED) {
     process.exit(1);
   }
   const child = spawn(found, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
-  // A Ctrl-C reaches both of us; what is sent to us alone is handed on. Either way the child decides when it ends.
-  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR2']) process.on(signal, () => child.kill(signal));
-  process.on('SIGINT', () => {});
+  // Handed on, since it may be meant for us alone; a Ctrl-C reaches both of us, and the child takes the two for one.
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'];
+  for (const signal of signals) process.on(signal, () => child.kill(signal));
   child.on('exit', (code, signal) => {
-    if (signal) process.kill(process.pid, signal === 'SIGINT' ? 'SIGKILL' : signal);
-    else process.exit(code ?? 1);
+    if (!signal) process.exit(code ?? 1);
+    for (const each of signals) process.removeAllListeners(each);
+    process.kill(process.pid, signal);
   });
 }

@@ -80,6 +80,13 @@ function transport(cli: Cli, target: Target, options: TargetOptions): Transport 
 /** Nobody there is said with the address and with what to do; everything else as the mesh said it. */
 function unreachable(error: unknown, target: Target, url: string): CarillonError {
   const own = carillonError(error);
+  // A status of HTTP alone: no mesh says that.
+  if (/^HTTP \d+$/.test(own.message))
+    return new CarillonError(
+      'UNREACHABLE',
+      `What listens at ${url} is not the ${target} port of a mesh (it answers ${own.message}): say where that is with --${target} URL.`,
+      { cause: error },
+    );
   if (own.reason !== 'UNREACHABLE') return own;
   return new CarillonError(
     'UNREACHABLE',

@@ -100,6 +100,14 @@ async function status(id: string, state: string) {
     .toMatchObject({ state });
 }
 
+test('what is no mesh is told from a mesh that is away', async () => {
+  const heard = hearing();
+  expect(await runCli(['edges', '--router', mesh.addresses.ops], heard.cli)).toBe(1);
+  expect(heard.err).toMatch(
+    /^carillon: What listens at http:\S+ is not the router port of a mesh .*--router URL\. \(UNREACHABLE\)\n$/,
+  );
+});
+
 describe('a user who is there', () => {
   test('is shown what was sent, and the ack makes it DELIVERED', async () => {
     const user = someone();
@@ -342,7 +350,8 @@ describe('errors are one sentence with a reason, and a code', () => {
     [['why', unknown, '--user', 'ada'], 1, /NOT_FOUND/],
     [['users', 'get', 'nobody-at-all'], 1, /USER_NOT_FOUND/],
     [['users', 'set', 'ada', '--email', 'nonsense'], 1, /email.*INVALID_REQUEST/s],
-    [['send', '--to', 'ada'], 1, /title or a body.*INVALID_REQUEST/s],
+    [['users', 'set', 'ada', '--phone', '12'], 1, /phone: must be .*E\.164.*INVALID_REQUEST/s],
+    [['send', '--to', 'ada'], 2, /Say what to send: --title, --body or both.*USAGE/s],
     [['send', '--title', 'x'], 2, /--to.*USAGE/],
     [
       ['send', '--to', 'ada', '--title', 'x', '--lane', 'fast'],

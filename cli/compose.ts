@@ -23,7 +23,7 @@ import { serveEdge } from './serve-edge.ts';
 import { serveIngest } from './serve-ingest.ts';
 import { providerStages, serveProviders } from './serve-providers.ts';
 import { serveRouter } from './serve-router.ts';
-import { openEventLog, openPostgres } from './stores.ts';
+import { firstContactError, openEventLog, openPostgres } from './stores.ts';
 import { readTls } from './tls.ts';
 
 interface Addresses {
@@ -65,9 +65,14 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
   const tracing = owned.use(openTracing({ environment: cli.environment, log }));
   const postgresUrl = await openPostgres(cli, config, owned, log);
   const db = owned.use(openRoleDatabase({ postgresUrl, clock }, 'ops'));
-  await migrate(db);
-  await ensurePartitions(db, clock.now());
+  try {
+    await migrate(db);
+    await ensurePartitions(db, clock.now());
+  } catch (error) {
+    throw firstContactError(error, config);
+  }
   const common = { db, log, cli, ids: systemIds, metrics, tracing };
+  const logDueMs = clock.monotonic() + limits.startWaitMs;
   const { eventLog, handoff } = await openEventLog(config, common, owned);
   await madeTopics(eventLog, cli, log);
   const { presence, membership } = openCluster(config, common, owned);
@@ -86,6 +91,7 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
     node: nodeName(),
     incarnation: systemIds.uuid(),
     tls,
+    logDueMs,
   };
 }
 

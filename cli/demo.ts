@@ -1,4 +1,5 @@
 // What `npm start` shows: a user online and then offline, with the real API on one side and a web app's client on the other.
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
 import { AdminService } from '../gen/carillon/v1/admin_pb.ts';
@@ -10,15 +11,16 @@ import { type GrpcClient, grpcClient } from '../runtime/grpc-service.ts';
 import { systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import { Acknowledger } from './acknowledger.ts';
-import { type Cli, type OutputOptions, printJson } from './cli.ts';
+import { type Cli, loadConfig, type OutputOptions, printJson } from './cli.ts';
 import { asUser } from './clients.ts';
 import type { Mesh } from './compose.ts';
-import { channelName, deliveryState } from './names.ts';
+import { channelName, deliveryState, localTimes } from './names.ts';
 import { subscription } from './subscription.ts';
 import { oneLine } from './terminal.ts';
 
 const USER = 'demo';
 const EMAIL = 'demo@example.com';
+const PHONE = '+41440000000';
 const ONLINE = [
   'Your order has been packed',
   'Your order is on its way',
@@ -32,6 +34,8 @@ interface Demo {
   ingest: GrpcClient<typeof IngestService>;
   admin: GrpcClient<typeof AdminService>;
   edge: ReturnType<typeof createClient<typeof EdgeService>>;
+  /** Where the offline user is reached in the end: in the sandbox, whatever else is configured. */
+  last: Channel;
 }
 
 /** One line for people, or one object for programs. */
@@ -70,6 +74,11 @@ async function send(demo: Demo, title: string, mark: string): Promise<string> {
         category: 'order',
         audience: { kind: { case: 'users', value: { ids: [USER] } } },
         content: { title, body: 'Order 4711', data: { mark } },
+        escalation: [
+          { channel: Channel.IN_APP },
+          { channel: Channel.PUSH, after: durationFromMs(limits.demoPushMs) },
+          { channel: demo.last, after: durationFromMs(limits.demoLastMs) },
+        ],
       },
     }),
   );
@@ -180,24 +189,36 @@ async function offline(demo: Demo): Promise<void> {
   }
   const { decisions } = await demo.ingest.explain({ notificationId: id, userId: USER });
   for (const { rule, text } of decisions)
-    say(demo, `  ${cli.terminal.paint('dim', `why: ${oneLine(text)}`)}`, { event: 'why', rule, text });
+    say(demo, `  ${cli.terminal.paint('dim', `why: ${oneLine(localTimes(cli, text))}`)}`, {
+      event: 'why',
+      rule,
+      text,
+    });
   const { messages } = await demo.admin.listSandboxMessages({
     userId: USER,
-    channel: Channel.EMAIL,
+    channel: demo.last,
     limit: 1,
   });
-  const mail = messages.find(({ notificationId }) => notificationId === id);
-  if (mail)
+  const kept = messages.find(({ notificationId }) => notificationId === id);
+  const kind = demo.last === Channel.EMAIL ? 'a mail' : 'an SMS';
+  if (kept)
     say(
       demo,
-      `  in the sandbox: a mail to ${mail.address}: ${cli.terminal.paint('bold', oneLine(mail.title))}`,
+      `  in the sandbox: ${kind} to ${kept.address}: ${cli.terminal.paint('bold', oneLine(kept.title))}`,
       {
         event: 'sandbox',
         notification_id: id,
-        address: mail.address,
-        title: mail.title,
+        address: kept.address,
+        title: kept.title,
       },
     );
+}
+
+/** Nobody gets real mail from a demo: where a server for it is configured, here or in another process, an SMS ends it. */
+async function lastChannel(admin: GrpcClient<typeof AdminService>, mailServer: boolean): Promise<Channel> {
+  const { providers } = await admin.listProviders({});
+  const real = providers.some(({ channel, name }) => channel === Channel.EMAIL && name !== 'sandbox');
+  return mailServer || real ? Channel.SMS : Channel.EMAIL;
 }
 
 /** Shows both ways on a mesh that runs, and what to try next. Throws a CarillonError when something does not come. */
@@ -215,8 +236,9 @@ export async function runDemo(cli: Cli, mesh: Mesh, { json }: OutputOptions): Pr
     ingest: ingestService,
     admin: adminService,
     edge: createClient(EdgeService, createConnectTransport({ baseUrl: edge })),
+    last: await lastChannel(adminService, loadConfig(cli).config.smtpUrl !== undefined),
   };
-  await adminService.putUser({ user: { id: USER, email: EMAIL } });
+  await adminService.putUser({ user: { id: USER, email: EMAIL, phone: PHONE } });
   await demo.edge.registerDevice(
     { deviceId: 'demo-phone', platform: Platform.SANDBOX, token: 'sandbox:unregistered' },
     { headers: asUser(USER) },

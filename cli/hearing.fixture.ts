@@ -13,6 +13,7 @@ export function hearing(
   options: {
     environment?: Readonly<Record<string, string>>;
     signal?: AbortSignal;
+    watched?: boolean;
     /** Told of every text on stdout. */
     onOut?: (text: string) => void;
   } = {},
@@ -28,6 +29,7 @@ export function hearing(
         err(text) {
           said.err += text;
         },
+        watched: options.watched ?? false,
         paint: (_style, text) => text,
       },
       environment: options.environment ?? {},

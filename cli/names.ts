@@ -14,7 +14,7 @@ import {
   LaneSchema,
   NotificationStateSchema,
 } from '../gen/carillon/v1/notification_pb.ts';
-import { usage } from './cli.ts';
+import { type Cli, usage } from './cli.ts';
 
 function short(desc: DescEnum, number: number): string {
   const value = desc.value[number];
@@ -54,10 +54,21 @@ export function isoTime(timestamp: Timestamp | undefined): string | null {
   return timestamp ? timestampDate(timestamp).toISOString() : null;
 }
 
-/** For people: local time of day with milliseconds; `-` when absent. */
-export function clockTime(timestamp: Timestamp | undefined): string {
-  if (!timestamp) return '-';
-  const date = timestampDate(timestamp);
+/** For people: local time with milliseconds, and the date unless it is today's; `-` when absent. */
+export function clockTime({ clock }: Cli, timestamp: Timestamp | undefined): string {
+  return timestamp ? localTime(timestampDate(timestamp), new Date(clock.now())) : '-';
+}
+
+function localTime(date: Date, now: Date): string {
   const ms = String(date.getMilliseconds()).padStart(3, '0');
-  return `${date.toLocaleTimeString('en-GB')}.${ms}`;
+  const time = `${date.toLocaleTimeString('en-GB')}.${ms}`;
+  // The Swedish way of writing a date is ISO's.
+  return date.toDateString() === now.toDateString() ? time : `${date.toLocaleDateString('sv-SE')} ${time}`;
+}
+
+/** The text with its UTC times as `clockTime` writes them. */
+export function localTimes({ clock }: Cli, text: string): string {
+  return text.replaceAll(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (written) =>
+    localTime(new Date(written), new Date(clock.now())),
+  );
 }

@@ -31,6 +31,8 @@ export interface Parts {
   readonly node: string;
   readonly incarnation: string;
   readonly tls: Tls | undefined;
+  /** Until when, by the monotonic clock, a start waits for an event log that is away. */
+  readonly logDueMs: number;
 }
 
 /** A pool of connections of the role's own: a blast in one does not keep the others waiting. */
@@ -79,12 +81,13 @@ export async function listening<T>(
 
 /** Waits for consumers to have their partitions, but not for a log that is away: they join it when it is back. */
 export async function joined(
-  parts: Pick<Parts, 'clock' | 'log'>,
+  parts: Pick<Parts, 'clock' | 'log' | 'logDueMs'>,
   who: string,
   ready: Promise<void>,
 ): Promise<void> {
   const given = new AbortController();
-  const late = parts.clock.sleep(limits.startWaitMs, given.signal).then(() => !given.signal.aborted);
+  const leftMs = Math.max(0, parts.logDueMs - parts.clock.monotonic());
+  const late = parts.clock.sleep(leftMs, given.signal).then(() => !given.signal.aborted);
   try {
     if (await Promise.race([ready.then(() => false), late]))
       parts.log.warn({ who }, 'the event log gives no partitions yet; serving without them until it does');

@@ -5,6 +5,7 @@ import { limits } from '../runtime/limits.ts';
 import { createLog, type Log } from '../runtime/log.ts';
 import { type Cli, loadConfig, type OutputOptions, printJson } from './cli.ts';
 import { type Mesh, startMesh } from './compose.ts';
+import { ReadableLog } from './readable-log.ts';
 import { checkRoles, type Role } from './roles.ts';
 
 export interface RunOptions extends OutputOptions {
@@ -64,15 +65,20 @@ export async function runMesh(
   const startedMs = cli.clock.monotonic();
   const loaded = loadConfig(cli, { dataDir: options.data });
   checkRoles(roles, loaded.config);
-  // For a person at a terminal the words of the command are the log; what goes wrong is still said.
-  const quiet = loaded.origins.logLevel === 'default' && process.stderr.isTTY && !options.json;
-  // A demo shows a refused push on purpose.
-  const level = quiet ? (meanwhile ? 'error' : 'warn') : loaded.config.logLevel;
-  const log = createLog({ level });
+  // For a person the words of the command are the log; what goes wrong is still said, in a line to read.
+  const readable =
+    !options.json && (cli.terminal.watched || meanwhile) ? new ReadableLog(cli.terminal) : undefined;
+  const quiet = readable && loaded.origins.logLevel === 'default';
+  const log = createLog({ level: quiet ? 'warn' : loaded.config.logLevel, destination: readable });
   const mesh = await startMesh({ cli, config: loaded.config, roles, log });
   try {
     announce(cli, mesh, startedMs, options.json);
-    if (!cli.signal.aborted) await meanwhile?.(mesh);
+    if (!cli.signal.aborted && meanwhile) {
+      // It has a push refused on purpose.
+      if (quiet) readable.leastLevel = log.levels.values.error ?? 0;
+      await meanwhile(mesh);
+      if (quiet) readable.leastLevel = 0;
+    }
     await aborted(cli.signal);
     if (!options.json) cli.terminal.err('Draining; a second Ctrl-C ends at once.\n');
   } finally {

@@ -8,6 +8,8 @@ export interface Terminal {
   out(text: string): void;
   /** Words about it. */
   err(text: string): void;
+  /** A person looks at what `err` says. */
+  readonly watched: boolean;
   /** Paints for stdout; leaves the text alone when stdout is not a terminal or NO_COLOR is set. */
   paint(style: Style, text: string): string;
 }
@@ -21,6 +23,7 @@ export function processTerminal(): Terminal {
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    watched: process.stderr.isTTY === true,
     paint: (style, text) =>
       process.stdout.isTTY ? styleText(style, text, { stream: process.stdout }) : text,
   };

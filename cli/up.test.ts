@@ -1,6 +1,7 @@
 // `carillon up` as a process: its first line, its demo, its end on a signal, and a plain sentence when it cannot start.
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +11,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 const FREE = Object.fromEntries(
   ['INGEST', 'EDGE', 'ROUTER', 'WEBHOOK', 'OPS', 'LINK'].map((name) => [`CARILLON_${name}_PORT`, '0']),
 );
+/** Makes a process take itself for one of Node 20. */
+const older = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.0.0' } })`;
 let directory: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'carillon-up-'));
@@ -30,18 +33,21 @@ function carillon(args: readonly string[], environment: Record<string, string> =
   const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
     child.once('close', (code, signal) => resolve(signal ?? code)),
   );
+  /** The next line; fails with what was said when there is none. */
+  const text = async (): Promise<string> => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`it ended with ${await ended}: ${err}`);
+    return value;
+  };
   return {
     ended,
     stop: (signal: NodeJS.Signals) => void child.kill(signal),
     get err() {
       return err;
     },
-    /** The next line as JSON; fails with what was said when there is none. */
-    async line(): Promise<Record<string, unknown>> {
-      const { value, done } = await lines.next();
-      if (done) throw new Error(`it ended with ${await ended}: ${err}`);
-      return JSON.parse(value);
-    },
+    text,
+    /** The next line as JSON. */
+    line: async (): Promise<Record<string, unknown>> => JSON.parse(await text()),
   };
 }
 
@@ -97,6 +103,52 @@ test('a port that is taken is named, with what to do', async () => {
   taken.close();
 });
 
+test('a data directory that cannot be used is named', async () => {
+  await writeFile(join(directory, 'a-file'), '');
+  const up = carillon(['up', '--data', 'a-file']);
+  expect(await up.ended).toBe(1);
+  expect(up.err).toMatch(
+    /^carillon: The data directory \S+a-file cannot be used: .*CARILLON_DATA_DIR\. \(CONFIG_INVALID\)\n$/,
+  );
+});
+
+test.each([['up'], ['migrate']])(
+  '%s says which PostgreSQL does not answer, without its password',
+  async (name) => {
+    const url = 'postgres://ada:geheim@127.0.0.1:1/none';
+    const start = carillon([name], { CARILLON_POSTGRES_URL: url });
+    expect(await start.ended).toBe(1);
+    expect(start.err).toBe(
+      'carillon: PostgreSQL at postgres://ada:***@127.0.0.1:1/none (CARILLON_POSTGRES_URL) does not answer: connect ECONNREFUSED 127.0.0.1:1. (STORE_UNAVAILABLE)\n',
+    );
+  },
+);
+
+test('a demo ends with an SMS where a mail server is configured, and its log lines are for people', async () => {
+  const server = createServer();
+  let connections = 0;
+  server.on('connection', (socket) => {
+    connections++;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  const up = carillon(['up', '--demo', '--data', 'smtp'], {
+    CARILLON_LOG_LEVEL: '',
+    CARILLON_SMTP_URL: `smtp://127.0.0.1:${port}?from=a@example.com`,
+  });
+  const said: string[] = [];
+  while (!said.at(-1)?.includes('in the sandbox')) said.push(await up.text());
+  expect(said.at(-1)).toMatch(/an SMS to \+\d+: Your order is at the door/);
+  expect(said.filter((line) => line.startsWith('{'))).toEqual([]);
+  expect(up.err).not.toContain('{');
+  up.stop('SIGINT');
+  expect(await up.ended).toBe(0);
+  expect(connections).toBe(0);
+  server.close();
+});
+
 test('what was accepted is there after a kill -9 and another start', async () => {
   const one = carillon(['up', '--json', '--data', 'kept']);
   const { addresses } = (await one.line()) as { addresses: { ingest: string } };
@@ -133,8 +185,25 @@ test('a role that needs others elsewhere says what it needs', async () => {
   expect(serve.err).toMatch(/needs CARILLON_REDIS_URL.*\(CONFIG_INVALID\)\n$/);
 });
 
+test('under an older Node a signal that only the launcher gets ends the mesh, and one Ctrl-C for both is one', async () => {
+  for (const both of [false, true]) {
+    const child = spawn(
+      process.execPath,
+      ['--import', older, join(import.meta.dirname, 'carillon.mjs'), 'up', '--json', '--data', 'launched'],
+      {
+        cwd: directory,
+        env: { PATH: process.env.PATH, ...FREE, CARILLON_LOG_LEVEL: 'warn' },
+        stdio: ['ignore', 'pipe', 'inherit'],
+        detached: true,
+      },
+    );
+    await once(child.stdout, 'data');
+    process.kill(both ? -child.pid! : child.pid!, 'SIGINT');
+    expect(await once(child, 'close')).toEqual([0, null]);
+  }
+});
+
 test('under an older Node the launcher goes on with the one that is installed beside it', async () => {
-  const older = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.0.0' } })`;
   const child = spawn(
     process.execPath,
     ['--import', older, join(import.meta.dirname, 'carillon.mjs'), '--version'],

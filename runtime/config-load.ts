@@ -33,7 +33,10 @@ export interface ConfigSources {
 const byName = new Map<string, ConfigKey>(configKeys.map((key) => [environmentName(key), key]));
 
 function unknown(field: string, where: string, known: readonly string[]): FieldViolation {
-  const meant = nearest(field, known);
+  // All names begin alike, which says nothing of how near they are.
+  const bare = (name: string) => name.replace(/^CARILLON_/, '');
+  const near = nearest(bare(field), known.map(bare));
+  const meant = near && known.find((name) => bare(name) === near);
   return {
     field,
     description: `is not a setting that Carillon knows${where}${meant ? `; did you mean ${meant}?` : ''}`,

@@ -145,7 +145,7 @@ export const configSchema = z.strictObject({
   webhookPort: port.default(7400).meta({
     group: addresses,
     description:
-      'Receipts of providers. Opened only when a configured provider calls back; SMTP and the sandbox do not.',
+      'Kept for the receipts of providers. Nothing listens on it yet: neither SMTP nor the sandbox calls back.',
     example: '7400',
   }),
   opsPort: port.default(7000).meta({
@@ -196,7 +196,8 @@ export const configSchema = z.strictObject({
     .default('info')
     .meta({
       group: operation,
-      description: 'Log lines from this level on go to stderr, one JSON object a line.',
+      description:
+        'Log lines from this level on go to stderr: one JSON object a line; on a terminal and in the demo, short lines to read.',
       example: 'debug',
     }),
 });

@@ -1,16 +1,18 @@
-// Structured logs, one JSON object a line on stderr; trace ids on every line that belongs to a flow.
+// Structured logs, one JSON object a line, on stderr when nothing else is said; trace ids on every line of a flow.
 import pino from 'pino';
 
 export type Log = pino.Logger;
 
-export function createLog(options: { level?: string; service?: string } = {}): Log {
+export function createLog(
+  options: { level?: string; service?: string; destination?: pino.DestinationStream | undefined } = {},
+): Log {
   return pino(
     {
       level: options.level ?? 'info',
       base: { service: options.service ?? 'carillon' },
       timestamp: pino.stdTimeFunctions.isoTime,
     },
-    pino.destination({ fd: 2, sync: true }),
+    options.destination ?? pino.destination({ fd: 2, sync: true }),
   );
 }
 

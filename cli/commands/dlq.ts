@@ -38,9 +38,10 @@ function listCommand(cli: Cli): Command {
       pageToken = page.nextPageToken;
     } while (pageToken && letters.length < limits.cliDeliveriesCount);
     if (options.json) return;
+    if (letters.length === 0) return cli.terminal.out('There are no dead letters.\n');
     const rows = letters.map((letter) => [
       letter.id,
-      clockTime(letter.createdAt),
+      clockTime(cli, letter.createdAt),
       oneLine(letter.source),
       oneLine(letter.userId),
       channelName(letter.channel),

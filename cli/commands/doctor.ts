@@ -1,5 +1,8 @@
 // carillon doctor: looks at everything a start needs, and says what to do about what is not there.
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config, ConfigKey } from '../../runtime/config.ts';
 import { environmentName } from '../../runtime/config.ts';
@@ -21,8 +24,9 @@ async function look(check: string, work: () => Promise<string>): Promise<Finding
   try {
     return { check, ok: true, says: await work() };
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
-    return { check, ok: false, says: `${error instanceof Error ? error.message : error}${cause}` };
+    const said = error instanceof Error ? error.message : String(error);
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : '';
+    return { check, ok: false, says: said.includes(cause) ? said : `${said} (${cause})` };
   }
 }
 
@@ -33,17 +37,43 @@ async function node(): Promise<string> {
   return `Node ${process.versions.node}`;
 }
 
+/** Throws unless files can be made in the directory, or in the nearest one above it that exists. */
+async function writable(directory: string): Promise<void> {
+  try {
+    await access(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    if (
+      !(
+        cause instanceof Error &&
+        'code' in cause &&
+        cause.code === 'ENOENT' &&
+        dirname(directory) !== directory
+      )
+    )
+      throw new Error(`${directory} cannot be written to: choose another one with CARILLON_DATA_DIR`, {
+        cause,
+      });
+    await writable(dirname(directory));
+  }
+}
+
 async function postgres(cli: Cli, config: Config): Promise<string> {
   if (!config.postgresUrl) {
     const { installedNative } = await import('../../storage/embedded-native.ts');
     await installedNative();
+    await writable(resolve(cli.directory, config.dataDir));
     return `embedded, in ${config.dataDir}`;
   }
   const { openDatabase } = await import('../../storage/database.ts');
   await using db = openDatabase({ url: config.postgresUrl, connections: 1, clock: cli.clock });
-  const { rows } = await db.query<{ version: number; text: string }>({
-    text: `select current_setting('server_version_num')::int / 10000 as version, current_setting('server_version') as text`,
-  });
+  const { firstContactError } = await import('../stores.ts');
+  const { rows } = await db
+    .query<{ version: number; text: string }>({
+      text: `select current_setting('server_version_num')::int / 10000 as version, current_setting('server_version') as text`,
+    })
+    .catch((error: unknown) => {
+      throw firstContactError(error, config);
+    });
   const [found] = rows;
   if (!found || found.version < POSTGRES_MAJOR)
     throw new Error(`PostgreSQL ${found?.text} is too old; it needs ${POSTGRES_MAJOR}`);
@@ -114,7 +144,10 @@ export function doctorCommand(cli: Cli): Command {
       }
       const failed = findings.filter(({ ok }) => !ok).map(({ check }) => check);
       if (failed.length > 0)
-        throw new CarillonError('CONFIG_INVALID', `A start would fail because of ${failed.join(', ')}.`);
+        throw new CarillonError(
+          'CONFIG_INVALID',
+          `A mesh with this configuration would not work: look at ${failed.join(', ')}.`,
+        );
     },
   );
 }

@@ -13,6 +13,7 @@ export function edgesCommand(cli: Cli): Command {
         printJson(cli, { node, incarnation, link_address: linkAddress, linked });
       return;
     }
+    if (edges.length === 0) return cli.terminal.out('There are no edges.\n');
     const rows = edges.map((edge) => [edge.node, edge.linked ? 'yes' : 'no', edge.linkAddress || '-']);
     cli.terminal.out(table(['edge', 'linked', 'link address'], rows));
   });

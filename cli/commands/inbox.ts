@@ -84,7 +84,7 @@ export function inboxCommand(cli: Cli): Command {
         ['seq', 'at', 'state', 'notification', 'title'],
         items.map((each) => [
           String(each.seq),
-          clockTime(each.item?.createdAt),
+          clockTime(cli, each.item?.createdAt),
           stateOf(each),
           each.item?.notificationId ?? '',
           oneLine(each.item?.content?.title || each.item?.content?.body || ''),

@@ -89,7 +89,7 @@ function frameText(cli: Cli, { frame }: SubscribeResponse): string | undefined {
       const { seq, item } = frame.value;
       const title = oneLine(item?.content?.title ?? '');
       const body = oneLine(item?.content?.body ?? '');
-      return `${paint('dim', `${clockTime(item?.createdAt)} #${seq}`)} ${paint('bold', title)}${title && body ? '  ' : ''}${body}`;
+      return `${paint('dim', `${clockTime(cli, item?.createdAt)} #${seq}`)} ${paint('bold', title)}${title && body ? '  ' : ''}${body}`;
     }
     case 'update': {
       const { firstSeq, seen, read, archived, unread } = frame.value;

@@ -10,7 +10,7 @@ export function migrateCommand(cli: Cli): Command {
   return command('migrate', "bring the database's schema up to date", ['migrate', 'migrate --json'])
     .option('--data <dir>', 'the data directory of the embedded PostgreSQL')
     .action(async (options: MigrateOptions) => {
-      const { openPostgres } = await import('../stores.ts');
+      const { firstContactError, openPostgres } = await import('../stores.ts');
       const { openDatabase } = await import('../../storage/database.ts');
       const { migrate } = await import('../../storage/migrate.ts');
       const { ensurePartitions } = await import('../../storage/partitions.ts');
@@ -18,14 +18,19 @@ export function migrateCommand(cli: Cli): Command {
       await using owned = new AsyncDisposableStack();
       const url = await openPostgres(cli, config, owned);
       const db = owned.use(openDatabase({ url, connections: 1, name: 'carillon migrate' }));
-      const migrations = await migrate(db);
-      const partitions = await ensurePartitions(db, cli.clock.now());
+      const run = async () => ({
+        migrations: await migrate(db),
+        partitions: await ensurePartitions(db, cli.clock.now()),
+      });
+      const { migrations, partitions } = await run().catch((error: unknown) => {
+        throw firstContactError(error, config);
+      });
       if (options.json) return printJson(cli, { migrations, partitions });
       for (const name of migrations) cli.terminal.out(`${name}\n`);
       cli.terminal.out(
         migrations.length === 0
           ? 'The schema is up to date.\n'
-          : `${migrations.length} migrations were run.\n`,
+          : `${migrations.length} migration${migrations.length === 1 ? ' was' : 's were'} run.\n`,
       );
     });
 }

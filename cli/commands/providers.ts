@@ -20,11 +20,12 @@ function listCommand(cli: Cli): Command {
         });
       return;
     }
+    if (providers.length === 0) return cli.terminal.out('No process calls providers.\n');
     const rows = providers.map((provider) => [
       provider.name,
       channelName(provider.channel),
       breakerState(provider.breaker),
-      clockTime(provider.reportedAt),
+      clockTime(cli, provider.reportedAt),
       provider.node,
     ]);
     cli.terminal.out(table(['provider', 'channel', 'breaker', 'reported', 'process'], rows));

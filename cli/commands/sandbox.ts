@@ -41,8 +41,9 @@ function listCommand(cli: Cli): Command {
         });
       return;
     }
+    if (messages.length === 0) return cli.terminal.out('Nothing landed in the sandbox.\n');
     const rows = messages.map((message) => [
-      clockTime(message.at),
+      clockTime(cli, message.at),
       channelName(message.channel),
       oneLine(message.userId),
       oneLine(message.address),

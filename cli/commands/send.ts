@@ -102,6 +102,7 @@ export function sendCommand(cli: Cli): Command {
     .option('--at <time>', 'not before this time (RFC 3339)')
     .option('--ttl <duration>', 'given up after this long, such as 1h');
   return reaching(made, 'ingest').action(async (options: SendOptions) => {
+    if (!options.title && !options.body) throw usage('Say what to send: --title, --body or both.');
     const { notificationId, duplicate } = await ingestClient(cli, options).send(
       { notification: notificationOf(options), idempotencyKey: options.key },
       { signal: cli.signal },

@@ -37,7 +37,7 @@ function statusJson(status: NotificationStatus) {
   };
 }
 
-export function deliveryTable(deliveries: readonly Delivery[]): string {
+export function deliveryTable(cli: Cli, deliveries: readonly Delivery[]): string {
   return table(
     ['user', 'channel', 'state', 'attempts', 'updated', 'next', 'reason'],
     deliveries.map((delivery) => [
@@ -45,8 +45,8 @@ export function deliveryTable(deliveries: readonly Delivery[]): string {
       channelName(delivery.channel),
       deliveryState(delivery.state),
       String(delivery.attempts),
-      clockTime(delivery.updatedAt),
-      clockTime(delivery.dueAt),
+      clockTime(cli, delivery.updatedAt),
+      clockTime(cli, delivery.dueAt),
       oneLine(delivery.reason),
     ]),
   );
@@ -62,7 +62,7 @@ function print(cli: Cli, status: NotificationStatus, json: boolean | undefined):
   cli.terminal.out(
     `${cli.terminal.paint('bold', notificationState(status.state))}  ${recipients}${counts && `: ${counts}`}\n`,
   );
-  if (status.deliveries.length > 0) cli.terminal.out(deliveryTable(status.deliveries));
+  if (status.deliveries.length > 0) cli.terminal.out(deliveryTable(cli, status.deliveries));
 }
 
 /** All pages in one, at most `limits.cliDeliveriesCount` deliveries. */
@@ -95,6 +95,8 @@ export function statusCommand(cli: Cli): Command {
       if (status) print(cli, status, options.json);
       return;
     }
+    if (cli.terminal.watched && !options.json)
+      cli.terminal.err('Watching until nothing can change any more; Ctrl-C ends it before.\n');
     for await (const { status } of client.watchNotification({ notificationId }, { signal: cli.signal }))
       if (status) print(cli, status, options.json);
   });

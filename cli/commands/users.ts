@@ -44,7 +44,7 @@ function print(cli: Cli, user: User, json: boolean | undefined): void {
   const devices = user.devices.map((device) => [
     oneLine(device.deviceId),
     platformName(device.platform),
-    clockTime(device.lastSeenAt),
+    clockTime(cli, device.lastSeenAt),
     oneLine(device.token),
   ]);
   cli.terminal.out(`\n${table(['device', 'platform', 'seen', 'token'], devices)}`);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type Cli, command, printJson } from '../cli.ts';
 import { ingestClient, reaching, type TargetOptions } from '../clients.ts';
-import { clockTime, isoTime } from '../names.ts';
+import { clockTime, isoTime, localTimes } from '../names.ts';
 import { oneLine, table } from '../terminal.ts';
 import { deliveryJson, deliveryTable } from './status.ts';
 
@@ -10,10 +10,12 @@ interface WhyOptions extends TargetOptions {
   user: string;
 }
 
-const inputsText = (inputs: Record<string, string>): string =>
-  Object.entries(inputs)
-    .map(([name, value]) => `${name}=${value}`)
-    .join(' ');
+/** ` [lane=normal asked="in_app push"]`; empty when nothing is known. */
+function inputsText(inputs: Record<string, string>): string {
+  const known = Object.entries(inputs).filter(([, value]) => value !== '');
+  const said = known.map(([name, value]) => `${name}=${/\s/.test(value) ? JSON.stringify(value) : value}`);
+  return said.length > 0 ? ` [${said.join(' ')}]` : '';
+}
 
 export function whyCommand(cli: Cli): Command {
   const made = command('why', 'why a recipient got a notification, did not, or is still waiting', [
@@ -35,12 +37,12 @@ export function whyCommand(cli: Cli): Command {
       table(
         ['at', 'rule', 'what'],
         decisions.map(({ at, rule, text, inputs }) => [
-          clockTime(at),
+          clockTime(cli, at),
           rule,
-          oneLine(`${text}${Object.keys(inputs).length > 0 ? ` [${inputsText(inputs)}]` : ''}`),
+          oneLine(localTimes(cli, text)) + cli.terminal.paint('dim', oneLine(inputsText(inputs))),
         ]),
       ),
     );
-    cli.terminal.out(`\n${deliveryTable(deliveries)}`);
+    cli.terminal.out(`\n${deliveryTable(cli, deliveries)}`);
   });
 }

@@ -19,7 +19,12 @@ export const processLimits = {
   // --- CLI
   /** From the first Ctrl-C to the end. */
   drainMs: 30_000,
+  /** One Ctrl-C comes from the terminal and from what started us, npm among them: that is one, not two. */
+  sameSignalMs: 300,
   demoStepMs: 20_000,
+  /** What the demo's user is given to acknowledge before push, and before the step after it. */
+  demoPushMs: 10_000,
+  demoLastMs: 300_000,
   cliMessageBytes: 16_777_216,
   cliConnectMs: 10_000,
   /** Deliveries or dead letters that one command prints. */
