@@ -100,10 +100,8 @@ describe('mail of an offline user', () => {
     expect(provider.calls).toHaveLength(3);
     expect((await seeRow(w.db, key)).reason).toBe('a: later');
     provider.answer = () => sent;
-    const written = await w.db.transaction((tx) =>
-      replayDelivery(tx, w.handoff, key, new Date(w.clock.now())),
-    );
-    written!.committed();
+    const record = await w.db.transaction((tx) => replayDelivery(tx, key, new Date(w.clock.now())));
+    await w.log.push([record!]);
     await w.reaches(key, S.SENT);
     expect(provider.calls).toHaveLength(4);
   });

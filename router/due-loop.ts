@@ -24,6 +24,8 @@ export class DueLoop implements AsyncDisposable {
   #sleep: AbortController | undefined;
   /** When the sleep ends, by the clock's monotonic time. */
   #untilMs = 0;
+  /** What was said during a look, which may have read the due times before. */
+  #nudgedMs = Number.POSITIVE_INFINITY;
 
   constructor(task: DueTask, options: DueLoopOptions) {
     this.#task = task;
@@ -34,7 +36,9 @@ export class DueLoop implements AsyncDisposable {
   /** Something is due in `inMs`: wakes the loop by then. */
   nudge(inMs: number): void {
     const { clock } = this.#options;
-    if (!this.#sleep || clock.monotonic() + inMs >= this.#untilMs) return;
+    const atMs = clock.monotonic() + inMs;
+    if (!this.#sleep) this.#nudgedMs = Math.min(this.#nudgedMs, atMs);
+    if (!this.#sleep || atMs >= this.#untilMs) return;
     if (inMs <= 0) this.#sleep.abort();
     else clock.after(inMs, () => this.#sleep?.abort()).unref();
   }
@@ -42,7 +46,8 @@ export class DueLoop implements AsyncDisposable {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      const inMs = await this.#turn();
+      this.#nudgedMs = Number.POSITIVE_INFINITY;
+      const inMs = Math.min(await this.#turn(), this.#nudgedMs - this.#options.clock.monotonic());
       if (inMs > 0) await this.#rest(inMs);
     }
   }

@@ -372,6 +372,29 @@ describe('the due loop', () => {
     await loop[Symbol.asyncDispose]();
   });
 
+  it('does not lose what becomes due sooner while it looks', async () => {
+    const clock = new ManualClock();
+    let looks = 0;
+    const loop: DueLoop = new DueLoop(
+      {
+        run: () => Promise.resolve(0),
+        earliestMs: async () => {
+          if (++looks === 1) await Promise.resolve().then(() => loop.nudge(100));
+          return undefined;
+        },
+      },
+      { name: 'test', clock, log: silentLog },
+    );
+    await settle();
+    clock.advance(99);
+    await settle();
+    expect(looks).toBe(1);
+    clock.advance(1);
+    await settle();
+    expect(looks).toBe(2);
+    await loop[Symbol.asyncDispose]();
+  });
+
   it('wakes when something becomes due sooner, and goes on after an error', async () => {
     const clock = new ManualClock();
     let looks = 0;

@@ -68,6 +68,11 @@ describe('a transaction', () => {
   });
 });
 
+it('does not prune partitions while a join runs, which brings PostgreSQL 18 down under contention', async () => {
+  await using t = await testDatabase();
+  expect(await value(t.db, 'show enable_partition_pruning')).toBe('off');
+});
+
 describe('STORE_UNAVAILABLE', () => {
   it('is what a server means that is read-only, slow, or waits for a lock', async () => {
     await using t = await testDatabase();

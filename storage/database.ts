@@ -78,6 +78,10 @@ const PROBES = {
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',
   enable_material: 'off',
+  // PostgreSQL 18 (18.4 at least) crashes in perform_pruning_base_step, and takes all connections with it, when a row that a
+  // join locks was changed meanwhile and partitions are pruned while the join runs: once in 15 runs of deliveries.test.ts,
+  // by takeNextStep. Without pruning a probe looks into the index of each other week as well.
+  enable_partition_pruning: 'off',
   jit: 'off',
 };
 

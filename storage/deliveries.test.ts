@@ -199,10 +199,11 @@ describe('acks, cancels, due loops and pages that come again, all at once', () =
               group by h.tenant, h.user_id, h.head having not (count(d.seq) = h.head and count(distinct d.seq) = h.head and max(d.seq) = h.head)`,
     });
     expect(heads).toEqual([]);
-    const { rows: notifications } = await db.query({
-      text: 'select distinct state from notifications order by 1',
+    // A cancel that comes when everybody has acknowledged is too late, and changes nothing.
+    const { rows: notifications } = await db.query<{ state: number }>({
+      text: 'select state from notifications',
     });
-    expect(notifications).toEqual([{ state: N.EXPANDED }, { state: N.CANCELLED }]);
+    for (const { state } of notifications) expect([N.EXPANDED, N.CANCELLED]).toContain(state);
     await db.query({ text: 'select pg_stat_force_next_flush()' });
     const { rows: stats } = await db.query<{ deadlocks: string }>({
       text: 'select deadlocks from pg_stat_database where datname = current_database()',

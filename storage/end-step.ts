@@ -1,6 +1,6 @@
 // The end of a row's current step: the next step of its plan, or its end; DEAD leaves a dead letter that can be replayed.
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { Handoff, Written } from '../eventlog/event-log.ts';
+import type { Handoff, LogRecord, Written } from '../eventlog/event-log.ts';
 import { channelTopic, userKey } from '../eventlog/topics.ts';
 import { ChannelRecordSchema } from '../gen/carillon/v1/event_pb.ts';
 import { type Channel, DeliveryState, type Lane } from '../gen/carillon/v1/notification_pb.ts';
@@ -117,15 +117,15 @@ interface ReplayedRow {
 }
 
 /**
- * Puts a DEAD row back to QUEUED with all its tries, and a record on its channel's topic. Returns undefined when the row
- * is not DEAD (it was replayed before, or an ack came), else what is to be published after the commit.
+ * Puts a DEAD row back to QUEUED with all its tries. Returns undefined when the row is not DEAD (it was replayed before, or an
+ * ack came), else the record on its channel's topic, to be handed off last in the same transaction. Whoever replays several
+ * does so in the order of their keys, as all lock rows.
  */
 export async function replayDelivery(
   tx: Queryable,
-  handoff: Handoff,
   row: DeliveryKey,
   now: Date | null = null,
-): Promise<Written | undefined> {
+): Promise<LogRecord | undefined> {
   const { rows } = await tx.query<ReplayedRow>({
     name: 'end-step-replay',
     text: `update deliveries d set state = ${S.QUEUED}, reason = 'REPLAYED', tries = 0, held = false, fence = d.fence + 1,
@@ -137,12 +137,10 @@ export async function replayDelivery(
   });
   const [found] = rows;
   if (!found) return undefined;
-  return handoff.write(tx, [
-    {
-      topic: channelTopic(found.step_channel as Channel, found.lane as Lane),
-      key: userKey(found.tenant, row.userId),
-      value: recordOf({ ...row, tenant: found.tenant }),
-      headers: found.traceparent === null ? {} : { traceparent: found.traceparent },
-    },
-  ]);
+  return {
+    topic: channelTopic(found.step_channel as Channel, found.lane as Lane),
+    key: userKey(found.tenant, row.userId),
+    value: recordOf({ ...row, tenant: found.tenant }),
+    headers: found.traceparent === null ? {} : { traceparent: found.traceparent },
+  };
 }
