@@ -1,8 +1,6 @@
 // Serves mounts over Connect, gRPC-Web and JSON to whoever speaks HTTP/1.1 or 2; every error carries a reason.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import { gunzipSync } from 'node:zlib';
-import type { JsonValue } from '@bufbuild/protobuf';
 import {
   Code,
   ConnectError,
@@ -11,13 +9,12 @@ import {
   type Interceptor,
   type ServiceImpl,
 } from '@connectrpc/connect';
-import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
-import { codeToHttpStatus, errorFromJson, errorToJsonBytes } from '@connectrpc/connect/protocol-connect';
 import {
   compressionGzip,
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
+import { withReason } from './connect-reasons.ts';
 import { limits } from './limits.ts';
 import type { Log } from './log.ts';
 import type { Mount } from './mount.ts';
@@ -79,31 +76,6 @@ function errorInterceptor(log: Log, shutdown: AbortSignal | undefined): Intercep
   };
 }
 
-/**
- * Connect answers by itself what it cannot parse or take, before any interceptor; such an answer gets its reason here, and
- * loses what it quotes of a long request.
- */
-async function withReason(response: UniversalServerResponse): Promise<UniversalServerResponse> {
-  const { status, body, header } = response;
-  if (status < 400 || !body || header?.get('content-type') !== 'application/json') return response;
-  const parts: Uint8Array[] = [];
-  for await (const part of body) parts.push(part);
-  const bytes = Buffer.concat(parts);
-  const json = header.get('content-encoding') === 'gzip' ? gunzipSync(bytes) : bytes;
-  const unknown = new ConnectError('', Code.Unknown);
-  const error = errorFromJson(JSON.parse(json.toString()) as JsonValue, undefined, unknown);
-  if (error.details.length > 0) return { ...response, body: only(bytes) };
-  const explained = toConnectError(error);
-  const answer = errorToJsonBytes(explained, undefined);
-  header.delete('content-encoding');
-  header.set('content-length', String(answer.byteLength));
-  return { ...response, status: codeToHttpStatus(explained.code), body: only(answer) };
-}
-
-async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
 function allowOrigin(request: Request, response: Response): boolean {
   response.setHeader('access-control-allow-origin', '*');
   response.setHeader('access-control-expose-headers', cors.exposedHeaders.join(', '));
@@ -152,7 +124,12 @@ export function connectHandler(options: ConnectHandlerOptions): RequestHandler {
       // A `host` that is none: thrown here, it would end the process.
       return badRequest(request, response);
     }
-    handler(universal)
+    // Whoever stops reading must not cut the connection: on HTTP/1.1 that would take the answer with it.
+    const body = request.iterator({ destroyOnReturn: false });
+    // Nor must it leave a client in the middle of its request waiting for room: what comes after the answer is dropped.
+    const answered = 'stream' in response ? response.stream : response;
+    answered.once('finish', () => request.resume());
+    handler({ ...universal, body })
       .then(withReason)
       .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {

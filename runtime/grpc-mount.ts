@@ -6,7 +6,7 @@ import {
   isMessage,
   type MessageInitShape,
 } from '@bufbuild/protobuf';
-import grpc from '@grpc/grpc-js';
+import type grpc from '@grpc/grpc-js';
 import { CarillonError } from './errors.ts';
 import { GrpcContext, type ServerCall } from './grpc-context.ts';
 import { grpcMethod } from './grpc-service.ts';
@@ -152,22 +152,3 @@ export function addGrpcMount(
   }
   server.addService(definition, implementation as grpc.UntypedServiceImplementation);
 }
-
-/**
- * grpc-js answers some things by itself (too large, cannot be unpacked), without a reason; this adds it.
- */
-export const reasonInterceptor: grpc.ServerInterceptor = (_method, call) =>
-  new grpc.ServerInterceptingCall(call, {
-    sendStatus(status, next) {
-      if (status.code === grpc.status.OK || status.metadata?.get('grpc-status-details-bin').length)
-        return next(status);
-      const reason = grpcOwn[status.code ?? grpc.status.UNKNOWN];
-      next(reason ? { ...status, ...toGrpcStatus(new CarillonError(reason, status.details)) } : status);
-    },
-  });
-
-const grpcOwn: Partial<Record<grpc.status, 'MESSAGE_TOO_LARGE' | 'INVALID_REQUEST' | 'DEADLINE_EXCEEDED'>> = {
-  [grpc.status.RESOURCE_EXHAUSTED]: 'MESSAGE_TOO_LARGE',
-  [grpc.status.INTERNAL]: 'INVALID_REQUEST',
-  [grpc.status.DEADLINE_EXCEEDED]: 'DEADLINE_EXCEEDED',
-};

@@ -4,7 +4,8 @@ import type { Socket } from 'node:net';
 import grpc from '@grpc/grpc-js';
 import type { Clock } from './clock.ts';
 import type { RequestHandler } from './connect-handler.ts';
-import { addGrpcMount, reasonInterceptor } from './grpc-mount.ts';
+import { addGrpcMount } from './grpc-mount.ts';
+import { explain } from './grpc-reasons.ts';
 import { limits } from './limits.ts';
 import type { Log } from './log.ts';
 import type { Mount } from './mount.ts';
@@ -27,7 +28,7 @@ export interface Http2Side {
   end(): void;
 }
 
-const { NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
+const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
 
 /** `application/grpc`, `application/grpc+proto` …, but not `application/grpc-web`. */
 const isGrpc = (type: string | undefined): boolean =>
@@ -42,7 +43,6 @@ function grpcSide({ mounts, maxMessageBytes, shutdown, log }: Http2SideOptions):
   const server = new grpc.Server({
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.enable_channelz': 0,
-    interceptors: [reasonInterceptor],
   });
   for (const each of mounts) addGrpcMount(server, each, { shutdown, log });
   server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
@@ -64,6 +64,15 @@ export function openHttp2Side(options: Http2SideOptions): Http2Side {
   const inner = grpcSide(options);
   const other = http2.createServer(handler);
   const connections = new Map<ServerHttp2Session, Connection>();
+  /** Streams whose request is not complete, with when it has to be: as on HTTP/1.1. Streams of requests may take for ever. */
+  const reading = new Map<ServerHttp2Stream, number>();
+  const endless = new Set(
+    options.mounts.flatMap(({ desc }) =>
+      desc.methods
+        .filter(({ methodKind }) => methodKind === 'bidi_streaming')
+        .map(({ name }) => `/${desc.typeName}/${name}`),
+    ),
+  );
   const outer = http2.createServer({
     settings: {
       maxConcurrentStreams: limits.connectionStreamsCount,
@@ -105,13 +114,22 @@ export function openHttp2Side(options: Http2SideOptions): Http2Side {
       stream.on('error', () => {});
       // Reset in the frame after its head: to answer it throws, in grpc-js too, and that would end the process.
       if (stream.destroyed || stream.closed) return;
-      if (isGrpc(headers['content-type'])) inner.emit('stream', stream, headers);
-      else other.emit('stream', stream, headers, flags, raw);
+      if (!stream.endAfterHeaders && !endless.has(headers[':path'] ?? '')) {
+        reading.set(stream, clock.monotonic() + limits.requestMs);
+        stream.once('end', () => reading.delete(stream)).once('close', () => reading.delete(stream));
+      }
+      // grpc-js does not look at the method of HTTP.
+      if (isGrpc(headers['content-type']) && headers[':method'] === 'POST') {
+        explain(stream);
+        inner.emit('stream', stream, headers);
+      } else other.emit('stream', stream, headers, flags, raw);
     },
   );
 
   const sweep = clock.every(limits.portSweepMs, () => {
-    const idleBeforeMs = clock.monotonic() - limits.connectionIdleMs;
+    const nowMs = clock.monotonic();
+    for (const [stream, untilMs] of reading) if (nowMs >= untilMs) stream.close(NGHTTP2_CANCEL);
+    const idleBeforeMs = nowMs - limits.connectionIdleMs;
     for (const [session, connection] of connections) {
       connection.controlFrames = 0;
       if (connection.openStreams === 0 && connection.idleSinceMs < idleBeforeMs) session.close();

@@ -287,6 +287,31 @@ describe('bounds', () => {
     await closed;
   });
 
+  test.each(['application/grpc', 'application/proto'])(
+    'an %s request that never ends is cut on HTTP/2, too',
+    async (type) => {
+      const clock = new ManualClock();
+      await using opened = await open({ clock });
+      const session = http2.connect(opened.url);
+      session.on('error', () => {});
+      await once(session, 'remoteSettings');
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/carillon.v1.IngestService/Cancel',
+        'content-type': type,
+      });
+      const closed = new Promise((resolve) => stream.once('close', resolve));
+      stream.on('error', () => {}).resume();
+      stream.write(Buffer.from([0, 0]));
+      // The server has the stream once it has answered a ping that followed it.
+      await new Promise((resolve) => session.ping(resolve));
+      clock.advance(limits.requestMs + limits.portSweepMs);
+      await closed;
+      expect(stream.rstCode).toBe(http2.constants.NGHTTP2_CANCEL);
+      session.destroy();
+    },
+  );
+
   test('who says nothing, or stays idle, is let go', async () => {
     const clock = new ManualClock();
     await using opened = await open({ clock });

@@ -17,7 +17,7 @@ import { contentTypes, type Protocol, protocolOf } from './protocol.ts';
 import { SERVICE_PREFIX, SUBSCRIBE_PATH } from './subscribe-path.ts';
 import { bodyBytes } from './subscribe-request.ts';
 
-const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL } = constants;
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_CANCEL } = constants;
 
 export interface Http2Options {
   readonly subscribe: (
@@ -50,7 +50,6 @@ function refuse(
   headers: Readonly<Record<string, string>> = {},
 ): void {
   stream.respond({ ':status': status, ...corsHeaders, ...headers }, { endStream: true });
-  if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR);
 }
 
 /** Collects the request's body; `then` gets undefined when it is longer than any that is permitted. */
@@ -154,7 +153,8 @@ export class Http2Port {
     const protocol = protocolOf(headers['content-type']);
     if (headers[':method'] === 'POST' && protocol) {
       readBody(stream, (body) => {
-        this.#reading.delete(stream);
+        // What is too long is read on, and dropped, for the time that a request may take: a reset would overtake the answer.
+        if (body) this.#reading.delete(stream);
         if (!isOver(stream)) this.#options.subscribe(stream, protocol, headers, body);
       });
       return;

@@ -118,15 +118,12 @@ export class Http2Stream extends WireStream {
     const stream = this.#stream;
     if (frame) {
       stream.end(this.protocol.base64 ? Buffer.from(Buffer.from(frame).toString('base64')) : frame);
-      // A client in the middle of a request that is too large is told to stop.
-      if (!stream.readableEnded) stream.once('finish', () => stream.close(NGHTTP2_NO_ERROR));
       return;
     }
     this.#trailers = trailers;
     stream.once('wantTrailers', () => {
       if (stream.destroyed || stream.closed) return;
       stream.sendTrailers(Object.fromEntries(this.#trailers ?? []));
-      if (!stream.readableEnded) stream.close(NGHTTP2_NO_ERROR);
     });
     stream.end();
   }
