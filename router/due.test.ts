@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import { Channel, DeliveryState, Lane, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
 import { ManualClock } from '../runtime/clock.manual.ts';
+import { systemClock } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
 import { silentLog } from '../runtime/log.ts';
 import { acknowledge } from '../storage/acks.ts';
@@ -191,6 +192,16 @@ describe('due rows', () => {
       ended: true,
     });
     expect(await storedRow(t.db, cancelled)).toMatchObject({ state: S.CANCELLED, ended: true });
+  });
+
+  it('end by the database’s clock, whatever the router’s says', async () => {
+    await using t = await testDatabase();
+    const lane = laneOf(t.db, new RecordingHandoff(), new ManualClock(systemClock.now() + 86_400_000));
+    lane.presence.enter({ tenant: 'default', userId: 'ada' }, 'edge-1');
+    const id = await insertNotification(t.db, { users: ['ada'], ttlMs: 3_600_000 });
+    await stored(t.db, lane.handoff, [row(id, 'ada', [inApp(10_000), email])]);
+    expect(await lane.due.run()).toBe(1);
+    expect(await storedRow(t.db, id)).toMatchObject({ state: S.WAITING, due: 10 });
   });
 
   it('that come to a step in the app get their item then, and are shown', async () => {

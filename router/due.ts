@@ -91,7 +91,7 @@ export class DueRows {
 
   /** Takes what is due, at most `limits.dueRowsCount`, and moves it on. Returns how many rows it took. */
   async run(): Promise<number> {
-    const { database, lane } = this.#options;
+    const { database, lane, clock } = this.#options;
     const rows = await takeDue(database, {
       channel: Channel.IN_APP,
       lane,
@@ -102,6 +102,7 @@ export class DueRows {
     const notifications = await loadNotifications(
       database,
       rows.map((row) => row.notificationId),
+      clock.now(),
     );
     const verdicts = await this.#judge(rows, notifications);
     await this.#apply(rows, verdicts, notifications);

@@ -70,7 +70,7 @@ export class Expander {
 
   /** Handles a batch of raw or fan-out records; resolves when their effects are committed. Safe to repeat. */
   async onBatch({ records, signal }: Batch): Promise<void> {
-    const { database } = this.#options;
+    const { database, clock } = this.#options;
     const reads = records.map((record): Read => {
       const { notificationId, from, upto } = fromBinary(RawRecordSchema, record.value);
       return { record, notificationId, from, upto };
@@ -78,6 +78,7 @@ export class Expander {
     const loaded = await loadNotifications(
       database,
       reads.map(({ notificationId }) => notificationId),
+      clock.now(),
     );
     const flows = this.#flows(reads, loaded);
     try {

@@ -5,7 +5,7 @@ import type { Presence, UserKey, Whereabouts } from '../cluster/presence.ts';
 import { TargetOutcome, TargetResultSchema } from '../gen/carillon/v1/edge_link_pb.ts';
 import { DeliverSchema } from '../gen/carillon/v1/edge_pb.ts';
 import { Lane } from '../gen/carillon/v1/notification_pb.ts';
-import { systemClock } from '../runtime/clock.ts';
+import { type Clock, systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import { tracingOff } from '../runtime/tracing.ts';
 import type { Database } from '../storage/database.ts';
@@ -80,7 +80,7 @@ export class FakeLinks implements EdgeLinks {
 }
 
 /** A lane of a router on a test's database, with its surroundings. */
-export function laneOf(database: Database, handoff = new RecordingHandoff()) {
+export function laneOf(database: Database, handoff = new RecordingHandoff(), clock: Clock = systemClock) {
   const presence = new FakePresence();
   const links = new FakeLinks();
   const sooner: number[] = [];
@@ -90,7 +90,7 @@ export function laneOf(database: Database, handoff = new RecordingHandoff()) {
     handoff,
     presence,
     links,
-    clock: systemClock,
+    clock,
     tracing: tracingOff,
     log: silentLog,
     counts: new Counts({ deliveriesTotal: { add: () => {} } }),

@@ -170,8 +170,8 @@ export class AcceptQueue implements AsyncDisposable {
         else resolve(outcome);
       }
     } catch (error) {
-      // One row that the database refuses must not take its neighbours with it.
-      if (error instanceof CarillonError || batch.length === 1) {
+      // One row that the database refuses must not take its neighbours with it; one that it cannot store now has nothing to do with them.
+      if (batch.length === 1 || (error instanceof CarillonError && error.retry === 'backoff')) {
         for (const { reject } of batch) reject(unconfirmed(error));
         return;
       }

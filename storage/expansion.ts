@@ -24,6 +24,7 @@ export interface LoadedNotification {
   recipients: number;
   traceparent: string | undefined;
   createdAtMs: number;
+  /** By the clock that `nowMs` was read from. */
   expiresAtMs: number;
 }
 
@@ -37,19 +38,23 @@ type Row = {
   recipients: number;
   traceparent: string | null;
   created_at: Date;
-  expires_at: Date;
 };
 
-/** By id; ids that are no longer kept are missing. */
+/**
+ * By id; ids that are no longer kept are missing. `nowMs`: the caller's clock, which may be wrong. Only how much time is left, by the
+ * database's clock, is added to it.
+ */
 export async function loadNotifications(
   db: Queryable,
   ids: Iterable<string>,
+  nowMs: number,
 ): Promise<Map<string, LoadedNotification>> {
   const asked = [...new Set(ids)];
   if (asked.length === 0) return new Map();
-  const { rows } = await db.query<Row>({
+  const { rows } = await db.query<Row & { left_ms: number }>({
     name: 'expansion-load',
-    text: `select id, tenant, lane, category, state, payload, recipients, traceparent, created_at, expires_at
+    text: `select id, tenant, lane, category, state, payload, recipients, traceparent, created_at,
+                  extract(epoch from expires_at - now())::float8 * 1000 as left_ms
              from notifications where id = any($1::uuid[])`,
     values: [asked],
   });
@@ -67,7 +72,7 @@ export async function loadNotifications(
         recipients: row.recipients,
         traceparent: row.traceparent ?? undefined,
         createdAtMs: row.created_at.getTime(),
-        expiresAtMs: row.expires_at.getTime(),
+        expiresAtMs: nowMs + row.left_ms,
       },
     ]),
   );

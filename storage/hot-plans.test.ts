@@ -83,7 +83,7 @@ async function everyStatement(tx: Queryable, id: string, users: readonly string[
     transaction: <T>(work: (inner: Queryable) => Promise<T>) => work(tx),
   } as Database;
   const rows = users.map((userId) => rowOf(id, userId));
-  await loadNotifications(tx, [id]);
+  await loadNotifications(tx, [id], 0);
   await loadRecipients(tx, rows);
   await storeChunk(within, handoff, rows, { nowMs: 0, reconcileMs: 1, traceparents: new Map() });
   await redrive(tx, rows);
