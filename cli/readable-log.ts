@@ -23,7 +23,7 @@ interface Line {
 }
 
 /** `10:45:02 warn  Redis is away: connect ECONNREFUSED 127.0.0.1:6379`. */
-export function readableLine(line: Line): string {
+function readableLine(line: Line): string {
   const at = new Date(line.time).toLocaleTimeString('en-GB');
   const said = [line.msg, line.err?.message].filter(Boolean).join(': ').replaceAll('.:', ':');
   const more = Object.entries(line)
