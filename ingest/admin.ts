@@ -6,7 +6,9 @@ import { AdminService } from '../gen/carillon/v1/admin_pb.ts';
 import { Channel } from '../gen/carillon/v1/notification_pb.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { DEFAULT_TENANT } from '../runtime/identity.ts';
+import { isUuid } from '../runtime/ids.ts';
 import { type Mount, mount } from '../runtime/mount.ts';
+import { invalidRequest } from '../runtime/validation.ts';
 import type { Database } from '../storage/database.ts';
 import { listDeadLetters } from '../storage/dead-letters.ts';
 import { listProviderReports } from '../storage/provider-reports.ts';
@@ -50,6 +52,8 @@ function adminService({ db, handoff }: AdminOptions): ServiceImpl<typeof AdminSe
     },
 
     async listDeadLetters({ pageSize, pageToken }) {
+      if (pageToken !== '' && !isUuid(pageToken))
+        throw invalidRequest([{ field: 'page_token', description: 'is not one that Carillon gave out' }]);
       const { letters, nextPageToken } = await listDeadLetters(db, tenant, {
         pageSize: pageSize || PAGE,
         pageToken,

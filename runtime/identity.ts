@@ -9,6 +9,8 @@ export interface Identity {
 export const USER_HEADER = 'x-carillon-user';
 export const DEFAULT_TENANT = 'default';
 const USER_BYTES = 256;
+/** What percent-encoding leaves. Raw bytes would be read as another user's, and a comma is how two headers are joined. */
+const ENCODED = /^[!-+\--~]+$/;
 
 /** The value of USER_HEADER for a user: headers are ASCII, ids are not, so it is percent-encoded UTF-8. */
 export const userHeader = (userId: string): string => encodeURIComponent(userId);
@@ -17,6 +19,8 @@ export const userHeader = (userId: string): string => encodeURIComponent(userId)
 export function identityOf(headers: { get(name: string): string | null }): Identity {
   const text = headers.get(USER_HEADER);
   if (!text) throw new CarillonError('UNAUTHENTICATED', `The header ${USER_HEADER} is missing.`);
+  if (!ENCODED.test(text))
+    throw new CarillonError('UNAUTHENTICATED', `The header ${USER_HEADER} is not percent-encoded UTF-8.`);
   let userId: string;
   try {
     userId = decodeURIComponent(text);
