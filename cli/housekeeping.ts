@@ -1,11 +1,11 @@
-// What has to be looked after while roles run: the weeks to come exist before they begin, and the gauges are true.
+// What has to be looked after while roles run: the weeks to come exist before they begin, old ones go, the gauges are true.
 
 import { laneName, lanes } from '../eventlog/topics.ts';
 import type { Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Database } from '../storage/database.ts';
 import { countDeadLetters } from '../storage/dead-letters.ts';
-import { ensurePartitions } from '../storage/partitions.ts';
+import { dropPartitions, ensurePartitions } from '../storage/partitions.ts';
 import type { Parts } from './parts.ts';
 
 /** A group of readers, as the gauge of lags names it. */
@@ -38,6 +38,14 @@ async function setGauges({ parts, db, stages }: Housekeeping): Promise<void> {
     metrics.stageLag.record(ms / 1_000, { stage, lane: laneName(lane) });
 }
 
+/** Makes the weeks to come and drops those that are older than the retention. */
+async function keepWeeks({ parts, db }: Housekeeping): Promise<void> {
+  const nowMs = parts.clock.now();
+  await ensurePartitions(db, nowMs);
+  const dropped = await dropPartitions(db, nowMs - parts.config.retentionDays * 86_400_000);
+  if (dropped.length > 0) parts.log.info({ dropped }, 'old weeks were dropped');
+}
+
 /** Begins at once; a failure is told and tried again at the next turn. Disposing it waits for what is under way. */
 export function keepHouse(house: Housekeeping): AsyncDisposable {
   const { clock, log } = house.parts;
@@ -58,10 +66,10 @@ export function keepHouse(house: Housekeeping): AsyncDisposable {
     running.set(name, done);
   };
   const gauges = turn('setting the gauges', () => setGauges(house));
-  const partitions = turn('making partitions', () => ensurePartitions(house.db, clock.now()));
+  const weeks = turn('keeping partitions', () => keepWeeks(house));
   const timers = [
     clock.every(limits.gaugesMs, gauges).unref(),
-    clock.every(limits.partitionsMs, partitions).unref(),
+    clock.every(limits.partitionsMs, weeks).unref(),
   ];
   gauges();
   return {

@@ -27,6 +27,7 @@ describe('settings', () => {
   test('nothing set gives the documented defaults', () => {
     const { config, origins } = resolve({});
     expect(config).toEqual({
+      retentionDays: 365,
       dataDir: '.carillon',
       host: '127.0.0.1',
       ingestPort: 7100,

@@ -67,6 +67,17 @@ const milliseconds = z.union([z.number(), text]).transform((value, context) => {
 
 const retrySchedule = z.preprocess(list, z.array(milliseconds).min(1).max(limits.providerRetriesCount));
 
+const days = z
+  .union([z.number(), z.string().regex(/^\d+$/).transform(Number)], { error: 'must be a number of days' })
+  .pipe(
+    z
+      .int('must be whole days')
+      .min(
+        limits.retentionLeastDays,
+        `must be at least ${limits.retentionLeastDays} days: so far ahead may be sent, and kept trying`,
+      ),
+  );
+
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
 const host = text.refine((value) => LOOPBACK.test(value), {
@@ -90,6 +101,13 @@ export const configSchema = z.strictObject({
     description: 'PostgreSQL, where everything is kept.',
     fallback: 'an embedded PostgreSQL in the data directory',
     example: 'postgres://carillon:secret@db.internal:5432/carillon',
+  }),
+  retentionDays: days.default(limits.retentionDays).meta({
+    group: stores,
+    description:
+      'How long notifications, their deliveries and inbox items are kept, in days; they go a week at a time.',
+    fallback: `\`${limits.retentionDays}\``,
+    example: '730',
   }),
   kafkaBrokers: brokers.optional().meta({
     group: stores,

@@ -58,8 +58,26 @@ export async function dropPartitions(database: Database, beforeMs: number): Prom
       values: [partitionedTables],
     });
     const old = rows.map((row) => row.name).filter((name) => startOf(name) + WEEK_MS <= beforeMs);
-    for (const name of old) await tx.query({ text: `drop table ${name}` });
+    for (const name of old) {
+      if (name.startsWith('inbox_items_')) await uncount(tx, name);
+      await tx.query({ text: `drop table ${name}` });
+    }
     return old;
+  });
+}
+
+/** Takes the items of a week out of their users' counts of what is unseen and unread; heads are locked in key order. */
+async function uncount(tx: Queryable, partition: string): Promise<void> {
+  await tx.query({
+    text: `with gone as materialized (
+             select tenant, user_id, (count(*) filter (where seen_at is null))::int as unseen, (count(*) filter (where read_at is null))::int as unread
+               from ${partition} where archived_at is null group by 1, 2
+           ), heads as materialized (
+             select h.tenant, h.user_id from inbox_heads h join gone using (tenant, user_id) order by 1, 2 for update of h
+           )
+           update inbox_heads h set unseen = h.unseen - gone.unseen, unread = h.unread - gone.unread
+             from heads join gone using (tenant, user_id)
+            where h.tenant = heads.tenant and h.user_id = heads.user_id`,
   });
 }
 

@@ -35,4 +35,9 @@ export const storageLimits = {
   // --- dead letters
   deadLetterErrorChars: 2_000,
   deadLetterReplayCount: 1_000,
+
+  // --- retention
+  retentionDays: 365,
+  /** What may be sent 90 days ahead and live 30 days must not go before; and a week is dropped whole. */
+  retentionLeastDays: 130,
 } as const;
