@@ -11,15 +11,27 @@ export class FlushQueue {
   #upcoming: Flushable[] = [];
   #next = 0;
   #scheduled = false;
+  #turn = 1;
 
   add(stream: Flushable): void {
     this.#upcoming.push(stream);
+    this.#schedule();
+  }
+
+  /** The number of this turn of the loop; the next turn has another. */
+  get turn(): number {
+    this.#schedule();
+    return this.#turn;
+  }
+
+  #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(this.#run);
   }
 
   readonly #run = (): void => {
+    this.#turn = (this.#turn + 1) | 0;
     if (this.#next === this.#current.length) {
       this.#current.length = 0;
       const empty = this.#current;

@@ -103,7 +103,7 @@ export class Http1Stream extends WireStream {
     this.#socket.destroy();
   }
 
-  protected hold(head: Uint8Array, tail: Uint8Array | undefined): void {
+  protected hold(head: Uint8Array, tail: Uint8Array | undefined): boolean {
     const size = ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
     const direct = this.#slots && size <= SLOT_BYTES - CHUNK_BYTES && this.#socket.writableLength === 0;
     const slot = direct ? takeSlot() : undefined;
@@ -114,6 +114,7 @@ export class Http1Stream extends WireStream {
       this.#first = Buffer.allocUnsafe(size);
       putFrame(this.#first, 0, head, tail);
     }
+    return direct;
   }
 
   protected write(): void {

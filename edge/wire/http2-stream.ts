@@ -98,9 +98,10 @@ export class Http2Stream extends WireStream {
     this.#stream.close(NGHTTP2_CANCEL);
   }
 
-  protected hold(head: Uint8Array, tail: Uint8Array | undefined): void {
+  protected hold(head: Uint8Array, tail: Uint8Array | undefined): boolean {
     this.#first = Buffer.allocUnsafe(ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length));
     putFrame(this.#first, 0, head, tail);
+    return false;
   }
 
   protected write(): void {

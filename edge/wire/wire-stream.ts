@@ -32,6 +32,11 @@ export abstract class WireStream implements ClientStream, Flushable {
   protected pendingBytes = 0;
   #over = false;
   #queued = false;
+  /** Several messages came in the turn before: from the first on they wait for the turn's end and go as one write. */
+  #bursts = false;
+  /** The turn in which a message was written at once; a second one in the same turn waits for its end. */
+  #turn = 0;
+  #second = false;
   #high = false;
   /** Envelopes, heads and tails after the first message of the turn. */
   protected more: Uint8Array[] | undefined;
@@ -52,8 +57,11 @@ export abstract class WireStream implements ClientStream, Flushable {
   protected abstract get unsentBytes(): number;
   /** Bytes that the kernel has taken since the beginning. */
   protected abstract get takenBytes(): number;
-  /** Holds the first message of a turn: one is the rule, and need not be copied twice. */
-  protected abstract hold(head: Uint8Array, tail: Uint8Array | undefined): void;
+  /**
+   * Holds the first message of a turn: one is the rule, and need not be copied twice. True when it may be written at once,
+   * for the kernel will take it.
+   */
+  protected abstract hold(head: Uint8Array, tail: Uint8Array | undefined): boolean;
   /** Hands what waits to the transport in one write, and sets `pendingBytes` to 0. */
   protected abstract write(): void;
   /** Writes the end; what waited went before it. */
@@ -76,8 +84,19 @@ export abstract class WireStream implements ClientStream, Flushable {
       tail = undefined;
     }
     const size = ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
-    if (this.pendingBytes === 0) this.hold(head, tail);
-    else {
+    if (this.pendingBytes === 0) {
+      const direct = this.hold(head, tail) && !this.#queued && !this.#bursts;
+      if (direct) {
+        const { turn } = this.#owner.queue;
+        if (this.#turn !== turn) {
+          this.#turn = turn;
+          this.pendingBytes = size;
+          this.write();
+          return;
+        }
+        this.#second = true;
+      }
+    } else {
       this.more ??= [];
       const front = Buffer.allocUnsafe(ENVELOPE_BYTES + head.length);
       putEnvelope(front, 0, size - ENVELOPE_BYTES);
@@ -98,6 +117,8 @@ export abstract class WireStream implements ClientStream, Flushable {
     this.#queued = false;
     if (this.#over) return;
     if (this.pendingBytes > HIGH_BYTES) this.#high = true;
+    this.#bursts = this.#second || this.more !== undefined;
+    this.#second = false;
     this.write();
     const unsent = this.unsentBytes;
     if (unsent > HIGH_BYTES) this.#high = true;
