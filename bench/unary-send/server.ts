@@ -1,4 +1,4 @@
-// A process with one server of Send in it: ours up to the commit queue, or a bare grpc-js handler that only decodes and answers.
+// A process with one server of Send in it: ours up to the commit queue, traced or not, or a bare grpc-js handler that only decodes and answers.
 import { create } from '@bufbuild/protobuf';
 import * as grpc from '@grpc/grpc-js';
 import type { Handoff } from '../../eventlog/event-log.ts';
@@ -31,11 +31,11 @@ const nowhere: Handoff = {
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 
-async function serveOurs(): Promise<number> {
-  // Tracing is on, and samples what production samples: one in a hundred.
+/** `collector`: where one call in a hundred sends its spans; undefined: tracing is off. */
+async function serveOurs(collector: string | undefined): Promise<number> {
   const tracing = openTracing({
     environment: {
-      OTEL_EXPORTER_OTLP_ENDPOINT: process.argv[3] ?? '',
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector,
       OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
       OTEL_TRACES_SAMPLER_ARG: '0.01',
     },
@@ -70,7 +70,7 @@ function serveBare(): Promise<number> {
   );
 }
 
-const port = await (process.argv[2] === 'ours' ? serveOurs() : serveBare());
+const port = await (process.argv[2] === 'ours' ? serveOurs(process.argv[3]) : serveBare());
 process.on('message', () => {
   const { user, system } = process.cpuUsage();
   process.send?.({ cpuUs: user + system });
