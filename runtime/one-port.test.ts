@@ -287,6 +287,21 @@ describe('bounds', () => {
     await closed;
   });
 
+  test.each(['P', 'PR', 'PRI'])(
+    'a client that says %s and no more is let go, and holds up nobody',
+    async (said) => {
+      const clock = new ManualClock();
+      await using opened = await open({ clock });
+      const socket = await connectTo(opened);
+      const closed = once(socket.resume(), 'close');
+      socket.write(said);
+      expect((await fetch(opened.url)).status).toBe(404);
+      if (said.length < 3) clock.advance(limits.handshakeMs);
+      else clock.advance(limits.connectionIdleMs + 2 * limits.portSweepMs);
+      await closed;
+    },
+  );
+
   test.each(['application/grpc', 'application/proto'])(
     'an %s request that never ends is cut on HTTP/2, too',
     async (type) => {

@@ -44,18 +44,21 @@ const PREFACE = Buffer.from('PRI');
 /** The first bytes of a connection, put back; undefined when it ended or was silent for too long. */
 function firstBytes(socket: Socket, clock: Clock): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
+    let held: Buffer = Buffer.alloc(0);
     const settle = (bytes: Buffer | undefined) => {
       timer[Symbol.dispose]();
       socket.off('readable', look).off('end', none).off('close', none).off('error', none);
+      if (bytes) socket.unshift(bytes);
       resolve(bytes);
     };
     const none = () => settle(undefined);
     const look = () => {
       const bytes: Buffer | null = socket.read();
       if (bytes === null) return;
-      socket.unshift(bytes);
+      // Put back now they would be readable at once, and again, for ever.
+      held = Buffer.concat([held, bytes]);
       // `P` alone may still become POST or PRI.
-      if (bytes.length >= PREFACE.length || !PREFACE.subarray(0, bytes.length).equals(bytes)) settle(bytes);
+      if (held.length >= PREFACE.length || !PREFACE.subarray(0, held.length).equals(held)) settle(held);
     };
     const timer = clock.after(limits.handshakeMs, none);
     socket.on('readable', look).on('end', none).on('close', none).on('error', none);

@@ -1,8 +1,7 @@
 // Connections that no library would make: resets, floods, slowness. The process lives on, in bounded memory, and nobody else notices.
-import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type AttackedMesh, startAttackedMesh } from './attacked-mesh.ts';
-import { connect, data, greeting, head, reset } from './http2-frames.ts';
+import { closing, connect, data, greeting, head, reset, written } from './http2-frames.ts';
 
 let mesh: AttackedMesh;
 beforeAll(async () => {
@@ -37,7 +36,7 @@ async function resetEverywhere(address: string, method: string, path: string, ty
   ] as const;
   const request = { method, path, headers };
   const socket = await connect(address);
-  const closed = once(socket.resume(), 'close');
+  const closed = closing(socket.resume());
   socket.end(
     Buffer.concat([
       greeting,
@@ -74,7 +73,7 @@ describe.each(PORTS)('%s', (port) => {
       for (const method of ['GET', 'POST', 'OPTIONS', 'HEAD', 'CONNECT', 'TRACE'])
         for (const host of ['x', '[', 'a b', '\u00ff']) {
           const socket = await connect(mesh.addresses[port] ?? '');
-          const closed = once(socket.resume(), 'close');
+          const closed = closing(socket.resume());
           socket.end(
             `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/proto\r\n\r\n`,
             'latin1',
@@ -83,4 +82,59 @@ describe.each(PORTS)('%s', (port) => {
         }
     },
   );
+});
+
+describe('many', () => {
+  test('a thousand connections that say nothing, or half of something, stand in nobody’s way', async () => {
+    const begun = ['', 'P', 'PRI * HTTP/2', `POST ${SUBSCRIBE} HTTP/1.1\r\nhost: x\r\n`, 'GET'];
+    const sockets = await Promise.all(
+      Array.from({ length: 1_000 }, async (_, at) => {
+        const socket = await connect(mesh.addresses[PORTS[at % 3] ?? ''] ?? '');
+        socket.write(begun[at % begun.length] ?? '');
+        return socket;
+      }),
+    );
+    await mesh.unharmed();
+    for (const socket of sockets) socket.destroy();
+  });
+
+  test.each(['edge', 'ingest', 'router'])('resets on %s end their connection', async (port) => {
+    const socket = await connect(mesh.addresses[port] ?? '');
+    const closed = closing(socket.resume());
+    const request = {
+      method: 'POST',
+      path: SUBSCRIBE,
+      headers: [['content-type', 'application/grpc']],
+    } as const;
+    socket.write(greeting);
+    for (let id = 1; id < 20_000 && !socket.destroyed; id += 2)
+      await written(socket, Buffer.concat([head(id, request), reset(id)]));
+    await closed;
+  });
+
+  test('headers, in size and in number, are answered 431, or their connection ends', async () => {
+    for (const port of ['edge', 'ingest', 'router'])
+      for (const flood of [`x: ${'y'.repeat(1 << 20)}`, 'a:b\r\n'.repeat(100_000)]) {
+        const socket = await connect(mesh.addresses[port] ?? '');
+        const closed = closing(socket);
+        const parts: Buffer[] = [];
+        socket.on('data', (part: Buffer) => parts.push(part));
+        socket.write(`POST ${SUBSCRIBE} HTTP/1.1\r\nhost: x\r\n${flood}\r\n\r\n`);
+        await closed;
+        const [status = ''] = Buffer.concat(parts).toString('latin1').split('\r\n', 1);
+        expect(['', 'HTTP/1.1 431 Request Header Fields Too Large']).toContain(status);
+      }
+  });
+
+  test('preflights of a client that reads no answer do not pile up', async () => {
+    const preflights = Buffer.from(`OPTIONS ${SUBSCRIBE} HTTP/1.1\r\nhost: x\r\n\r\n`.repeat(1_000));
+    const before = await mesh.memoryMiB();
+    const socket = await connect(mesh.addresses.edge ?? '');
+    const closed = closing(socket);
+    socket.pause();
+    // 64 MiB of questions are 600 MiB of answers.
+    for (let count = 0; count < 800 && !socket.destroyed; count++) await written(socket, preflights);
+    await closed;
+    expect((await mesh.memoryMiB()) - before).toBeLessThan(96);
+  });
 });

@@ -76,3 +76,19 @@ export async function connect(address: string): Promise<Socket> {
   await once(socket, 'connect');
   return socket;
 }
+
+/** Resolves when the socket is closed, by whomever and however. */
+export const closing = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => socket.once('close', () => resolve()));
+
+/** Writes, and resolves when there is room for more, or nobody to write to. */
+export function written(socket: Socket, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.write(bytes) || socket.destroyed) return resolve();
+    const done = () => {
+      socket.off('drain', done).off('close', done);
+      resolve();
+    };
+    socket.on('drain', done).on('close', done);
+  });
+}
