@@ -88,7 +88,11 @@ class Opening {
       this.#refuse(400, 'Bad Request');
       return;
     }
-    this.socket.write(preflight);
+    // An answer is ten times as long as its question: who asks and does not read is cut.
+    if (!this.socket.write(preflight)) {
+      this.#onGone();
+      return;
+    }
     this.#bytes = this.#bytes.subarray(head.end);
     if (this.#bytes.length > 0) this.#sniff();
   }
