@@ -4,6 +4,8 @@ import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Session } from './session.ts';
 
+const TURN_MS = limits.heartbeatMs / limits.heartbeatSlotsCount;
+
 export interface HeartbeatOptions {
   clock: Clock;
   ids: Ids;
@@ -19,13 +21,14 @@ export class Heartbeat implements Disposable {
   readonly #options: HeartbeatOptions;
   readonly #slots: Set<Session>[] = Array.from({ length: limits.heartbeatSlotsCount }, () => new Set());
   readonly #timer: Timer;
-  #turn = 0;
+  readonly #startMs: number;
+  /** Since the start. */
+  #turns = 0;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
-    this.#timer = options.clock
-      .every(limits.heartbeatMs / limits.heartbeatSlotsCount, () => this.#advance())
-      .unref();
+    this.#startMs = options.clock.monotonic();
+    this.#timer = options.clock.every(TURN_MS, () => this.#advance()).unref();
   }
 
   /** A slot at random for a new stream, so that streams which opened together do not beat together. */
@@ -41,19 +44,25 @@ export class Heartbeat implements Disposable {
     this.#slots[session.slot]?.delete(session);
   }
 
+  /** Turns that a blocked loop missed are made up for, one round of the wheel at most. */
   #advance(): void {
-    const { clock, ids, onTurn } = this.#options;
+    const due = Math.floor((this.#options.clock.monotonic() - this.#startMs) / TURN_MS);
+    this.#turns = Math.max(this.#turns, due - this.#slots.length);
+    while (this.#turns < due) this.#beat(this.#turns++ % this.#slots.length);
+    this.#options.onTurn();
+  }
+
+  #beat(slot: number): void {
+    const { clock, ids } = this.#options;
     const nowMs = clock.now();
     // The store did not answer within a turn: the stream is alive all the same.
-    for (const session of this.#slots.at(this.#turn - 1) ?? []) if (session.beatWaits) session.watermark();
-    for (const session of this.#slots[this.#turn] ?? []) {
+    for (const session of this.#slots.at(slot - 1) ?? []) if (session.beatWaits) session.watermark();
+    for (const session of this.#slots[slot] ?? []) {
       if (!session.open) continue;
       if (session.leaving) session.end();
       else if (nowMs >= session.expiresMs) session.goAway('AGE', ids.random() * limits.drainSpreadMs);
       else session.beat();
     }
-    this.#turn = (this.#turn + 1) % this.#slots.length;
-    onTurn();
   }
 
   [Symbol.dispose](): void {

@@ -19,9 +19,11 @@ export const EPOCH = '0123abcd';
 /** Resolves when everything that can happen without time or a signal has happened. */
 export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-export function testHub(options: { tracing?: Tracing; keptSinceMs?: number; ids?: Ids } = {}) {
+export function testHub(
+  options: { tracing?: Tracing; keptSinceMs?: number; ids?: Ids; clock?: ManualClock } = {},
+) {
   const model = new InboxModel();
-  const clock = new ManualClock();
+  const clock = options.clock ?? new ManualClock();
   const presence: string[] = [];
   const metrics = createMetrics();
   const hub = new Hub({
