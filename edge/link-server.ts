@@ -100,11 +100,18 @@ export async function* serveLink(
   context.signal.addEventListener('abort', onAbort, { once: true });
   if (context.signal.aborted) output.close();
   const reading = readRequests(edge, requests, output)
-    .catch((error: unknown) => log.warn({ err: error }, 'a link broke'))
+    .then(
+      () => undefined,
+      (error: unknown) => {
+        log.warn({ err: error }, 'a link broke');
+        return { error };
+      },
+    )
     .finally(() => output.close());
   try {
     yield* output.read();
-    await reading;
+    const broken = await reading;
+    if (broken) throw broken.error;
   } finally {
     stopListening();
     output.close();

@@ -1,0 +1,138 @@
+// Whatever comes over the port of the links, a session of this edge gets its items, and other links their answers.
+import { once } from 'node:events';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { Code } from '@connectrpc/connect';
+import { expect, onTestFinished, test } from 'vitest';
+import { settled, testHub } from '../../edge/hub.fixture.ts';
+import { linkMount } from '../../edge/link-server.ts';
+import {
+  DeliverRequestSchema,
+  type DeliverResponse,
+  EdgeLinkService,
+  TargetOutcome,
+} from '../../gen/carillon/v1/edge_link_pb.ts';
+import { grpcClient } from '../../runtime/grpc-service.ts';
+import { limits } from '../../runtime/limits.ts';
+import { silentLog } from '../../runtime/log.ts';
+import { openPort } from '../../runtime/one-port.ts';
+import { deliverTail } from '../../storage/inbox-item.ts';
+import { closing, connect, data, greeting, head, reset } from './http2-frames.ts';
+import { callOver, http2Wires } from './wires.ts';
+
+const PATH = '/carillon.v1.EdgeLinkService/Deliver';
+const OUTCOME = TargetOutcome;
+
+async function open() {
+  const setting = testHub();
+  const port = await openPort({
+    host: '127.0.0.1',
+    port: 0,
+    mounts: [linkMount(setting.hub, silentLog)],
+    maxMessageBytes: limits.linkMessageBytes,
+    log: silentLog,
+  });
+  onTestFinished(() => port.close(0));
+  const { stream } = setting.open();
+  await settled();
+  const ask = async (request: MessageInitShape<typeof DeliverRequestSchema>): Promise<DeliverResponse> => {
+    using client = grpcClient(EdgeLinkService, `127.0.0.1:${port.port}`);
+    const call = client.deliver();
+    call.on('error', () => undefined);
+    call.write(request);
+    const [answer] = (await once(call, 'data')) as [DeliverResponse];
+    call.end();
+    return answer;
+  };
+  /** The session gets the next item by a link of its own. */
+  const unharmed = async () => {
+    const { firstSeq, id } = setting.model.add();
+    const item = deliverTail(setting.model.encoded(id), undefined);
+    const { results } = await ask({
+      batch: 1,
+      items: [item],
+      targets: [{ tenant: 'default', userId: 'ada', seq: firstSeq, item: 0 }],
+    });
+    expect(results.map(({ outcome }) => outcome)).toEqual([OUTCOME.WRITTEN]);
+    expect(stream.of('deliver').at(-1)?.item?.notificationId).toBe(id);
+  };
+  return { ...setting, port, stream, ask, unharmed, address: `http://127.0.0.1:${port.port}` };
+}
+
+test.each([
+  [
+    'more than permitted',
+    new Uint8Array(limits.linkMessageBytes + 1),
+    Code.ResourceExhausted,
+    'MESSAGE_TOO_LARGE',
+  ],
+  ['no message', new Uint8Array(11).fill(0xff), Code.InvalidArgument, 'INVALID_REQUEST'],
+  [
+    'a text that is not UTF-8',
+    Uint8Array.from([0x1a, 4, 0x0a, 2, 0xc3, 0x28]),
+    Code.InvalidArgument,
+    'INVALID_REQUEST',
+  ],
+])('%s is refused with a reason', async (_name, message, code, reason) => {
+  const { address, unharmed } = await open();
+  for (const wire of http2Wires) {
+    const answer = await callOver(wire, { address, path: PATH, streaming: true, message });
+    expect([wire.name, answer.code, answer.reason]).toEqual([wire.name, code, reason]);
+  }
+  await unharmed();
+});
+
+test('links that are reset right after their head, or in the middle of a batch', async () => {
+  const { address, unharmed } = await open();
+  const batch = toBinary(
+    DeliverRequestSchema,
+    create(DeliverRequestSchema, {
+      batch: 1,
+      targets: Array.from({ length: 1_000 }, () => ({ userId: 'x' })),
+    }),
+  );
+  const framed = Buffer.concat([Buffer.alloc(5), batch]);
+  framed.writeUInt32BE(batch.length, 1);
+  const request = { method: 'POST', path: PATH, headers: [['content-type', 'application/grpc']] } as const;
+  for (let count = 0; count < 20; count++) {
+    const socket = await connect(address);
+    const closed = closing(socket.resume());
+    const bytes = [greeting, head(1, request), reset(1), head(3, request), data(3, framed), reset(3)];
+    socket.end(Buffer.concat([...bytes, head(5, request), data(5, framed.subarray(0, 100))]));
+    await closed;
+  }
+  await unharmed();
+});
+
+test('a batch that names items it does not bring, users who are not here, positions that cannot be', async () => {
+  const { ask, unharmed, stream } = await open();
+  await unharmed();
+  const target = (userId: string, seq: number, item: number, tenant = 'default') => ({
+    tenant,
+    userId,
+    seq,
+    item,
+  });
+  const { results } = await ask({
+    batch: 0xffff_ffff,
+    items: [Uint8Array.from([0xff, 0xff, 0xff, 0xff, 0xff, 0x22])],
+    targets: [
+      target('ada', 2, 7),
+      target('nobody', 2, 0),
+      target('__proto__', 2, 0, '__proto__'),
+      target('ada', 0, 0),
+      target('ada', 4_294_967_295, 0),
+    ],
+    changed: [{ tenant: 'default', userId: 'ada', head: 4_294_967_295 }],
+  });
+  const { NO_SESSION, CATCHING_UP } = OUTCOME;
+  expect(results.map(({ outcome }) => outcome)).toEqual([
+    NO_SESSION,
+    NO_SESSION,
+    NO_SESSION,
+    NO_SESSION,
+    CATCHING_UP,
+  ]);
+  await settled();
+  expect(stream.of('deliver')).toHaveLength(1);
+  await unharmed();
+});
