@@ -14,7 +14,7 @@ import { createReflection } from './reflection.ts';
 
 export interface OnePortOptions {
   host: string;
-  /** 0: any free one. */
+  /** 0 picks a free one. */
   port: number;
   /** Services; health and reflection come with every port. */
   mounts: readonly Mount[];
