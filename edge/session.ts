@@ -42,12 +42,14 @@ export class Session {
   /** More bytes wait than a stream may hold: nothing is sent until the client has taken them. */
   #full = false;
   #times: WriteTimes | undefined;
-  /** The time that goes into a cursor at `sentThrough`. */
-  #cursorMs = 0;
+  /** The frame at `sentThrough` was written live: its time is that of the last write, and `#cursorMs` is of no account. */
+  #live = false;
   /** Another stream of the same user on this edge. */
   next: Session | undefined;
   /** Positions up to this one were never on this stream, and the client did not say that it has them. */
   #unknownThrough = 0;
+  /** The time that goes into a cursor at `sentThrough`. A number so large lies outside the object, so live items spare it. */
+  #cursorMs = 0;
   readonly id: string;
   readonly user: UserKey;
   #cursor: Cursor | undefined;
@@ -160,6 +162,7 @@ export class Session {
     if (done && page.complete && page.head >= this.sentThrough) {
       this.sentThrough = page.head;
       this.#cursorMs = readMs;
+      this.#live = false;
     }
     if (this.#beat) this.watermark();
     if (!this.#full && (this.#again || !done || !page.complete)) this.#host.requestPage(this);
@@ -193,6 +196,7 @@ export class Session {
       }
       this.sentThrough = row.at;
       this.#cursorMs = row.atMs;
+      this.#live = false;
     }
     return true;
   }
@@ -231,7 +235,7 @@ export class Session {
     this.stream.send(head, tail.bytes);
     this.#host.countBytes(head.length + tail.bytes.length);
     this.sentThrough = seq;
-    this.#cursorMs = cursorMs;
+    this.#live = true;
     this.#times?.wrote(seq, nowMs);
   }
 
@@ -262,6 +266,12 @@ export class Session {
     this.#times?.wrote(row.at, nowMs);
   }
 
+  #cursorTimeMs(): number {
+    if (!this.#live || !this.#times) return this.#cursorMs;
+    const nowMs = this.#host.clock.now();
+    return nowMs - this.#times.sinceLastMs(nowMs);
+  }
+
   /** The heartbeat's frame, with what is known now. */
   watermark(): void {
     this.#beat = false;
@@ -269,7 +279,7 @@ export class Session {
     this.#send(
       watermarkFrame({
         sentThrough: this.sentThrough,
-        cursor: this.#host.frames.cursor(this.sentThrough, this.#cursorMs),
+        cursor: this.#host.frames.cursor(this.sentThrough, this.#cursorTimeMs()),
         unseen: this.#unseen,
         unread: this.#unread,
       }),

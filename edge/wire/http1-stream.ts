@@ -5,6 +5,7 @@ import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
 import { type FrameSlot, giveBackSlot, loseSlot, SLOT_BYTES, takeSlot } from './frame-slots.ts';
 import { headerPairs } from './http1-head.ts';
+import { type KernelHandle, kernelHandle, writeToKernel } from './kernel-writer.ts';
 import { ENVELOPE_BYTES, type Protocol, streamEnd } from './protocol.ts';
 import { putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
@@ -52,6 +53,12 @@ function responseHead({ contentType, acceptHeader, family }: Protocol, nowMs: nu
 }
 
 export class Http1Stream extends WireStream {
+  /** Past node's streams; undefined until the response's head is out, and where that is not possible. */
+  #handle: KernelHandle | undefined;
+  /** Given by `#handle`, and not yet taken. */
+  #handleBytes = 0;
+  /** The socket may have bytes that the kernel has not taken. */
+  #lags = true;
   readonly #socket: Socket;
   #slot: FrameSlot | undefined;
   /** A message may wait in a slot: the response's head is out, and the socket gives its bytes to the kernel at once. */
@@ -88,11 +95,24 @@ export class Http1Stream extends WireStream {
   }
 
   protected get unsentBytes(): number {
-    return this.#socket.writableLength;
+    return this.#handleBytes + (this.#lags ? this.#socketBytes() : 0);
+  }
+
+  #socketBytes(): number {
+    const bytes = this.#socket.writableLength;
+    if (bytes === 0 && this.#handle !== undefined) this.#lags = false;
+    return bytes;
   }
 
   protected get takenBytes(): number {
     return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
+  /** What `#handle` gave is over. */
+  kernelWrote(status: number): void {
+    this.#handleBytes = 0;
+    if (status < 0) this.#socket.destroy();
+    else if (this.unsentBytes === 0) this.drain();
   }
 
   socketDrained(): void {
@@ -105,7 +125,7 @@ export class Http1Stream extends WireStream {
 
   protected hold(head: Uint8Array, tail: Uint8Array | undefined): boolean {
     const size = ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
-    const direct = this.#slots && size <= SLOT_BYTES - CHUNK_BYTES && this.#socket.writableLength === 0;
+    const direct = this.#slots && size <= SLOT_BYTES - CHUNK_BYTES && this.unsentBytes === 0;
     const slot = direct ? takeSlot() : undefined;
     if (slot !== undefined) {
       this.#slot = slot;
@@ -132,9 +152,14 @@ export class Http1Stream extends WireStream {
     bytes[to + 1] = 10;
     this.#slot = undefined;
     this.pendingBytes = 0;
-    const socket = this.#socket;
-    socket.write(slot.view(from, to + 2));
-    if (socket.writableLength === 0) giveBackSlot(slot);
+    const chunk = slot.view(from, to + 2);
+    if (this.#handle === undefined) this.#socket.write(chunk);
+    else {
+      const status = writeToKernel(this.#handle, chunk, this);
+      if (status > 0) this.#handleBytes = chunk.length;
+      else if (status < 0) this.#socket.destroy();
+    }
+    if (this.unsentBytes === 0) giveBackSlot(slot);
     else loseSlot();
   }
 
@@ -147,6 +172,7 @@ export class Http1Stream extends WireStream {
       this.#opening = undefined;
       // TLS holds on to what it is given until it is encrypted.
       this.#slots = !base64 && !('encrypted' in this.#socket);
+      if (this.#slots) this.#handle = kernelHandle(this.#socket);
     }
     const slot = this.#slot;
     if (this.pendingBytes > 0) {
@@ -157,7 +183,10 @@ export class Http1Stream extends WireStream {
       this.#first = this.#slot = this.more = undefined;
       this.pendingBytes = 0;
     }
-    if (parts.length > 0) this.#socket.write(Buffer.concat(parts));
+    if (parts.length > 0) {
+      this.#lags = true;
+      this.#socket.write(Buffer.concat(parts));
+    }
     if (slot) giveBackSlot(slot);
   }
 
