@@ -18,7 +18,7 @@ const reasons: Partial<Record<grpc.status, ReasonName>> = {
 const NO_MESSAGE = /request message|no request|half-close/i;
 
 /** Headers or trailers with a status of grpc-js's own, with the reason; all others as they are. */
-export function explained<H extends OutgoingHttpHeaders | undefined>(headers: H): H {
+function explained<H extends OutgoingHttpHeaders | undefined>(headers: H): H {
   const status: grpc.status = Number(headers?.[STATUS] ?? 0);
   if (status === grpc.status.OK || headers?.[DETAILS] !== undefined) return headers;
   const said = decodeURI(String(headers?.[MESSAGE] ?? ''));

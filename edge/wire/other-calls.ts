@@ -9,8 +9,8 @@ import type { Log } from '../../runtime/log.ts';
 import type { Mount } from '../../runtime/mount.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
 
-export type NodeRequest = IncomingMessage | Http2ServerRequest;
-export type NodeResponse = ServerResponse | Http2ServerResponse;
+type NodeRequest = IncomingMessage | Http2ServerRequest;
+type NodeResponse = ServerResponse | Http2ServerResponse;
 export type NodeHandler = (request: NodeRequest, response: NodeResponse) => void;
 
 export interface OtherCallsOptions {

@@ -7,7 +7,7 @@ import { SubscribeResponseSchema } from '../../gen/carillon/v1/edge_pb.ts';
 import type { CarillonError } from '../../runtime/errors.ts';
 import { toConnectError } from '../../runtime/wire-errors.ts';
 
-export type Family = 'connect' | 'grpc' | 'grpc-web';
+type Family = 'connect' | 'grpc' | 'grpc-web';
 
 export interface Protocol {
   readonly family: Family;
@@ -69,7 +69,7 @@ export function jsonMessage(head: Uint8Array, tail: Uint8Array | undefined): Uin
   return Buffer.from(toJsonString(SubscribeResponseSchema, fromBinary(SubscribeResponseSchema, bytes)));
 }
 
-export function envelope(flags: number, message: Uint8Array): Uint8Array {
+function envelope(flags: number, message: Uint8Array): Uint8Array {
   const framed = Buffer.allocUnsafe(ENVELOPE_BYTES + message.length);
   framed[0] = flags;
   framed.writeUInt32BE(message.length, 1);

@@ -13,7 +13,7 @@ const BASE64_GROWTH = 4 / 3;
 /** A body longer than this cannot hold a message of the permitted size; it need not be read to its end. */
 export const bodyBytes = Math.ceil((limits.edgeMessageBytes + ENVELOPE_BYTES) * BASE64_GROWTH) + 4;
 
-export const tooLarge = (): CarillonError =>
+const tooLarge = (): CarillonError =>
   new CarillonError('MESSAGE_TOO_LARGE', `The request is larger than ${limits.edgeMessageBytes} bytes.`);
 
 const malformed = (what: string): CarillonError => new CarillonError('INVALID_REQUEST', what);
