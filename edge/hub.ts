@@ -34,6 +34,8 @@ export interface HubOptions {
   log: Log;
 }
 
+/** Targets that are looked up before the first of them is written to. */
+const AHEAD_COUNT = 100;
 const OUTCOMES = ['', 'WRITTEN', 'ALREADY', 'CATCHING_UP', 'NO_SESSION'];
 const result = (outcome: TargetOutcome, agoMs = 0): TargetResult =>
   create(TargetResultSchema, { outcome, agoMs });
@@ -57,6 +59,8 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   readonly #replay: Replay;
   readonly #heartbeat: Heartbeat;
   readonly #listeners = new Set<(users: readonly Changed[]) => void>();
+  /** The first sessions of the next targets of a batch. */
+  readonly #ahead: (Session | undefined)[] = new Array(AHEAD_COUNT).fill(undefined);
   #opened = 0;
   #frameBytes = 0;
 
@@ -167,13 +171,22 @@ export class Hub implements EdgePort, SessionHost, Disposable {
       if (from > 0) await new Promise((resolve) => setImmediate(resolve));
       const upto = Math.min(from + limits.deliverSliceCount, targets.length);
       const nowMs = this.clock.now();
-      for (let at = from; at < upto; at++) results[at] = this.#deliver(targets[at]!, tails, nowMs);
+      for (let at = from; at < upto; at += AHEAD_COUNT) {
+        // Looked up together, so that the processor waits for their memory together: between two writes it waits for each.
+        const end = Math.min(at + AHEAD_COUNT, upto);
+        for (let next = at; next < end; next++) {
+          const { tenant, userId } = targets[next]!;
+          const first = this.#find(tenant, userId);
+          this.#ahead[next - at] = first?.over === false ? first : undefined;
+        }
+        for (let next = at; next < end; next++)
+          results[next] = this.#deliver(this.#ahead[next - at], targets[next]!, tails, nowMs);
+      }
     }
     return results;
   }
 
-  #deliver(target: Target, tails: readonly Tail[], nowMs: number): TargetResult {
-    const first = this.#find(target.tenant, target.userId);
+  #deliver(first: Session | undefined, target: Target, tails: readonly Tail[], nowMs: number): TargetResult {
     const tail = tails[target.item];
     // A batch that names an item which it does not bring is a defect; the store has the item.
     if (!first || !tail) return NO_SESSION;

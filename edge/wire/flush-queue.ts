@@ -5,6 +5,9 @@ export interface Flushable {
   flush(): void;
 }
 
+/** A small integer still, for streams to keep. */
+const LAST_TURN = 2 ** 30;
+
 /** Streams that wait for their write. A stream adds itself once, when its buffer stops being empty. */
 export class FlushQueue {
   #current: Flushable[] = [];
@@ -18,7 +21,7 @@ export class FlushQueue {
     this.#schedule();
   }
 
-  /** The number of this turn of the loop; the next turn has another. */
+  /** The number of this turn of the loop, from 1; the next turn has another. */
   get turn(): number {
     this.#schedule();
     return this.#turn;
@@ -31,7 +34,7 @@ export class FlushQueue {
   }
 
   readonly #run = (): void => {
-    this.#turn = (this.#turn + 1) | 0;
+    this.#turn = (this.#turn % LAST_TURN) + 1;
     if (this.#next === this.#current.length) {
       this.#current.length = 0;
       const empty = this.#current;

@@ -17,10 +17,13 @@ export interface StreamOwner {
   readonly ended: Map<WireStream, number>;
 }
 
-/** What few streams ever need. */
+/** What no message touches. */
 interface Rare {
+  closed: ((why: CloseReason) => void) | undefined;
   why: CloseReason | undefined;
-  drained: (() => void)[];
+  /** More than half of what a stream may hold has been waiting since its buffer was empty. */
+  high: boolean;
+  drained: (() => void)[] | undefined;
   deadline: Timer | undefined;
   takenBytes: number;
   stalledSinceMs: number;
@@ -34,15 +37,12 @@ export abstract class WireStream implements ClientStream, Flushable {
   #queued = false;
   /** Several messages came in the turn before: from the first on they wait for the turn's end and go as one write. */
   #bursts = false;
-  /** The turn in which a message was written at once; a second one in the same turn waits for its end. */
+  /** The turn in which a message was written at once; negative when a second one came in it, which waits for its end. */
   #turn = 0;
-  #second = false;
-  #high = false;
   /** Envelopes, heads and tails after the first message of the turn. */
   protected more: Uint8Array[] | undefined;
   protected readonly protocol: Protocol;
   readonly #owner: StreamOwner;
-  #closed: ((why: CloseReason) => void) | undefined;
   #rare: Rare | undefined;
 
   constructor(owner: StreamOwner, protocol: Protocol) {
@@ -94,7 +94,7 @@ export abstract class WireStream implements ClientStream, Flushable {
           this.write();
           return;
         }
-        this.#second = true;
+        this.#turn = -turn;
       }
     } else {
       this.more ??= [];
@@ -116,36 +116,49 @@ export abstract class WireStream implements ClientStream, Flushable {
   flush(): void {
     this.#queued = false;
     if (this.#over) return;
-    if (this.pendingBytes > HIGH_BYTES) this.#high = true;
-    this.#bursts = this.#second || this.more !== undefined;
-    this.#second = false;
+    const waits = this.pendingBytes;
+    this.#bursts = this.#turn < 0 || this.more !== undefined;
+    if (this.#turn < 0) this.#turn = 0;
     this.write();
     const unsent = this.unsentBytes;
-    if (unsent > HIGH_BYTES) this.#high = true;
-    else if (unsent === 0 && this.#high) this.drain();
+    if (waits > HIGH_BYTES || unsent > HIGH_BYTES) this.#rarely().high = true;
+    if (unsent === 0) this.drain();
   }
 
   /** The transport's buffer is empty. */
   protected drain(): void {
-    if (!this.#high || this.pendingBytes > 0) return;
-    this.#high = false;
-    for (const listener of this.#rarely().drained.splice(0)) listener();
+    const rare = this.#rare;
+    if (!rare?.high || this.pendingBytes > 0) return;
+    rare.high = false;
+    const listeners = rare.drained;
+    rare.drained = undefined;
+    for (const listener of listeners ?? []) listener();
   }
 
   #rarely(): Rare {
-    this.#rare ??= { why: undefined, drained: [], deadline: undefined, takenBytes: 0, stalledSinceMs: 0 };
+    this.#rare ??= {
+      closed: undefined,
+      why: undefined,
+      high: false,
+      drained: undefined,
+      deadline: undefined,
+      takenBytes: 0,
+      stalledSinceMs: 0,
+    };
     return this.#rare;
   }
 
   onDrain(listener: () => void): void {
-    this.#rarely().drained.push(listener);
+    const rare = this.#rarely();
+    rare.drained ??= [];
+    rare.drained.push(listener);
   }
 
   onClose(listener: (why: CloseReason) => void): void {
-    const why = this.#rare?.why;
-    if (why !== undefined) {
-      queueMicrotask(() => listener(why));
-    } else this.#closed = listener;
+    const rare = this.#rarely();
+    const { why } = rare;
+    if (why === undefined) rare.closed = listener;
+    else queueMicrotask(() => listener(why));
   }
 
   end(error?: CarillonError): void {
@@ -170,12 +183,12 @@ export abstract class WireStream implements ClientStream, Flushable {
     rare.why = why;
     this.#over = true;
     this.more = undefined;
-    rare.drained.length = 0;
+    rare.drained = undefined;
     this.pendingBytes = 0;
     rare.deadline?.[Symbol.dispose]();
     this.#owner.streams.delete(this);
-    const listener = this.#closed;
-    this.#closed = undefined;
+    const listener = rare.closed;
+    rare.closed = undefined;
     listener?.(why);
   }
 
@@ -188,7 +201,6 @@ export abstract class WireStream implements ClientStream, Flushable {
   /** Cuts the stream when nothing of what waits was taken for `limits.streamStalledMs`. */
   checkStall(nowMs: number): void {
     const unsent = this.unsentBytes;
-    if (unsent === 0 && this.#rare === undefined) return;
     const rare = this.#rarely();
     const taken = unsent === 0 ? 0 : this.takenBytes;
     if (unsent === 0 || taken !== rare.takenBytes || rare.stalledSinceMs === 0) {
