@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Stack, startStack } from '../deploy/stack/stack.ts';
 import { readState } from '../deploy/stack/state.ts';
-import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import { signalProcess } from '../runtime/process-identity.ts';
 import { testDatabase } from '../test/support/database.ts';
@@ -100,9 +99,7 @@ test('a broker that is killed and comes back', { timeout: 180_000 }, async () =>
   expect(await way.waiting()).toBeGreaterThan(0);
   await expect.poll(() => way.handoff.backlog().bytes, { timeout: 5_000 }).toBeGreaterThan(0);
   await stack.kafka.start();
-  const backMs = systemClock.monotonic();
   await allArrive(way);
-  expect(systemClock.monotonic() - backMs).toBeLessThan(20_000);
   // And at the old speed again.
   await way.send(50);
   await allArrive(way);

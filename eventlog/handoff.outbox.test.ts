@@ -77,6 +77,46 @@ test('records are published after the commit, in order, and their rows are remov
   await expect.poll(() => waiting(t.db)).toBe(0);
 });
 
+test('when the log is back, nothing overtakes what an open transaction wrote for the sweep', async () => {
+  await using t = await testDatabase();
+  const log = new HeldLog();
+  await using handoff = new OutboxHandoff({ db: t.db, eventLog: log, log: silentLog });
+  log.answer = away;
+  await send(t.db, handoff, [record(0)]);
+  const isLeased = async () => {
+    const [written, leased] = await t.db.transaction(async (tx) => {
+      const probe = await handoff.write(tx, [record(9, { key: 'probe' })]);
+      const { rows } = await tx.query<{ leased: boolean }>({
+        text: `select lease_until > now() as leased from outbox where key = 'probe'`,
+      });
+      await tx.query({ text: `delete from outbox where key = 'probe'` });
+      return [probe, rows[0]?.leased];
+    });
+    written.committed();
+    return leased;
+  };
+  // The process has noticed: what is written now is written for the sweep.
+  await expect.poll(isLeased, { timeout: 5_000 }).toBe(false);
+  const open = Promise.withResolvers<void>();
+  const wrote = Promise.withResolvers<void>();
+  const older = t.db.transaction(async (tx) => {
+    const written = await handoff.write(tx, [record(1)]);
+    wrote.resolve();
+    await open.promise;
+    return written;
+  });
+  await wrote.promise;
+  log.answer = () => Promise.resolve();
+  await log.until(() => log.texts('k').length === 1);
+  // The sweep finds nothing more; the next write is leased again, but has to wait.
+  await expect.poll(isLeased, { timeout: 5_000 }).toBe(true);
+  await send(t.db, handoff, [record(2)]);
+  open.resolve();
+  (await older).committed();
+  await log.until(() => log.texts('k').length >= 3);
+  expect([...new Set(log.texts('k'))]).toEqual(upTo(3));
+});
+
 test('a transaction that is rolled back publishes nothing', async () => {
   await using t = await testDatabase();
   const log = new HeldLog();

@@ -73,7 +73,7 @@ export class OutboxHandoff implements Handoff {
 
   async write(tx: Queryable, records: readonly LogRecord[]): Promise<Written> {
     if (records.length === 0) return { committed: () => {} };
-    const leased = new Set<Lane>(lanes.filter((lane) => this.#lanes.get(lane)?.direct));
+    const leased = new Set<Lane>(lanes.filter((lane) => this.#lanes.get(lane)?.leases));
     const createdAtMs = this.#clock.now();
     // Half the lease is for the produce: a row is never published by two processes because one was slow.
     const leaseEndMs = this.#clock.monotonic() + limits.outboxLeaseMs / 2;
@@ -82,11 +82,20 @@ export class OutboxHandoff implements Handoff {
       const lane = laneOfTopic(record.topic);
       return { ...record, id: this.#lastId, lane, createdAtMs, leaseEndMs };
     });
-    await insertOutbox(tx, rows, this.#owner, leased);
+    const byLane = Map.groupBy(rows, (row) => row.lane);
+    const ended = [...byLane.keys()].map((lane) =>
+      leased.has(lane) ? undefined : this.#lanes.get(lane)?.writesForSweep(),
+    );
+    try {
+      await insertOutbox(tx, rows, this.#owner, leased);
+    } catch (error) {
+      for (const end of ended) end?.();
+      throw error;
+    }
     return {
       committed: () => {
-        for (const [lane, of] of Map.groupBy(rows, (row) => row.lane))
-          this.#lanes.get(lane)?.offer(of, leased.has(lane));
+        for (const end of ended) end?.();
+        for (const [lane, of] of byLane) if (leased.has(lane)) this.#lanes.get(lane)?.offer(of);
       },
     };
   }

@@ -33,9 +33,12 @@ export class OutboxLane {
   readonly #context: OutboxContext;
   /**
    * `swept`: something of this process waits for the sweep. What is written now waits behind it, else it would
-   * overtake an older record of its key.
+   * overtake an older record of its key. `turning`: nothing was found for the sweep any more; what is written now is
+   * leased and waits in the queue until everything that was written for the sweep has been seen by it.
    */
-  #mode: 'direct' | 'swept' = 'direct';
+  #mode: 'direct' | 'turning' | 'swept' = 'direct';
+  /** Writes for the sweep whose transactions may not have ended: when they began, by the monotonic clock. */
+  readonly #unseen = new Set<{ sinceMs: number }>();
   #queue: QueuedRow[] = [];
   #queuedBytes = 0;
   #publishing: Promise<void> | undefined;
@@ -54,24 +57,32 @@ export class OutboxLane {
     this.#context = context;
   }
 
-  get direct(): boolean {
-    return this.#mode === 'direct';
+  /** Whether rows are to be written leased to this process. */
+  get leases(): boolean {
+    return this.#mode !== 'swept';
   }
 
-  /** Rows that are committed now. Never throws, never waits. */
-  offer(rows: readonly QueuedRow[], leased: boolean): void {
+  /** A transaction is about to write rows for the sweep. Returns what to call when it is known to have ended. */
+  writesForSweep(): () => void {
+    const write = { sinceMs: this.#context.clock.monotonic() };
+    this.#unseen.add(write);
+    return () => void this.#unseen.delete(write);
+  }
+
+  /** Rows that were written leased to this process and are committed now. Never throws, never waits. */
+  offer(rows: readonly QueuedRow[]): void {
     const bytes = rows.reduce((sum, row) => sum + bytesOf(row), 0);
     const fits =
       this.#queue.length + rows.length <= limits.outboxQueueRecords &&
       this.#queuedBytes + bytes <= limits.outboxQueueBytes;
-    if (this.#mode === 'direct' && fits && !this.#stop.signal.aborted) {
+    if (this.#mode !== 'swept' && fits && !this.#stop.signal.aborted) {
       for (const row of rows) this.#queue.push(row);
       this.#queuedBytes += bytes;
-      this.#publishing ??= this.#publish();
+      if (this.#mode === 'direct') this.#publishing ??= this.#publish();
       return;
     }
-    if (this.#mode === 'direct') this.#leaveToSweep([]);
-    if (leased) this.#release(rows.map((row) => row.id));
+    if (this.#mode !== 'swept') this.#leaveToSweep([]);
+    this.#release(rows.map((row) => row.id));
   }
 
   async #publish(): Promise<void> {
@@ -176,7 +187,7 @@ export class OutboxLane {
       // What is in flight, or not given up yet, is older than what would be found now.
       await this.#publishing;
       await this.#cleaning;
-      const settled = this.#toRelease.length === 0;
+      const settled = this.#toRelease.length === 0 && this.#mode === 'turning' && !this.#isUnseen();
       const { busy, rows } = await claimOutbox(db, this.#lane, owner, wanted);
       if (busy) return;
       if (rows.length > 0) {
@@ -194,10 +205,23 @@ export class OutboxLane {
         this.#away = 0;
       }
       if (rows.length > 0) continue;
-      if (settled) this.#mode = 'direct';
+      if (settled) this.#turnDirect();
       if (this.#mode === 'direct') return;
+      if (this.#mode === 'swept') this.#mode = 'turning';
       await clock.sleep(limits.outboxDeleteDelayMs, this.#stop.signal);
     }
+  }
+
+  /** Whether a transaction that wrote for the sweep may still commit. One that never said so has been rolled back by then. */
+  #isUnseen(): boolean {
+    const endedMs = this.#context.clock.monotonic() - limits.outboxWriteMs;
+    for (const write of this.#unseen) if (write.sinceMs < endedMs) this.#unseen.delete(write);
+    return this.#unseen.size > 0;
+  }
+
+  #turnDirect(): void {
+    this.#mode = 'direct';
+    if (this.#queue.length > 0) this.#publishing ??= this.#publish();
   }
 
   async #logIsAway(rows: readonly SweptRow[], error: unknown): Promise<void> {
@@ -206,7 +230,7 @@ export class OutboxLane {
     const pauseMs = Math.min(firstMs * 2 ** this.#away, lastMs);
     if (this.#away === 0) log.warn({ err: error, lane: this.#lane }, 'the log is away; the outbox grows');
     this.#away++;
-    this.#mode = 'swept';
+    this.#leaveToSweep([]);
     this.#notBeforeMs = clock.monotonic() + pauseMs;
     await releaseOutbox(
       db,
@@ -239,6 +263,7 @@ export class OutboxLane {
     this.#stop.abort();
     await this.#publishing;
     await this.#sweeping;
+    if (this.#queue.length > 0) this.#leaveToSweep([]);
     this.#closed = true;
     this.#cleanTimer?.[Symbol.dispose]();
     this.#cleaning = this.#cleaning.then(() => this.#clean());

@@ -69,6 +69,8 @@ export const eventLogLimits = {
   // --- outbox
   /** A row belongs to the process that wrote it for so long; then the sweep may take it. */
   outboxLeaseMs: 15_000,
+  /** A transaction that wrote rows and never said that it was committed has ended by then: `databaseIdleMs` ends it. */
+  outboxWriteMs: 12_000,
   /** What waits in memory to be published; beyond it rows are left to the sweep. */
   outboxQueueRecords: 20_000,
   outboxQueueBytes: 16_777_216,
