@@ -103,14 +103,20 @@ export class Arena implements Disposable {
     return usage;
   }
 
-  /** One message to every stream, received by all; bytes of one on the wire. */
+  /**
+   * One message to every stream, received by all; bytes of one on the wire. The clients stand still while the server
+   * writes: on loopback their waking up, which depends on which side is ahead, would be charged to the server.
+   */
   async tick(): Promise<number> {
     this.#sent += this.#streams;
     const reached = heard<FromClient, 'reached'>(this.#clients, 'reached');
     this.#ask({ do: 'expect', messages: this.#sent });
     const ticked = heard<FromServer, 'ticked'>(this.#server, 'ticked');
+    this.#clients.kill('SIGSTOP');
     this.#tell({ do: 'tick' });
-    const [{ bytes }] = await Promise.all([reached, ticked]);
+    await ticked;
+    this.#clients.kill('SIGCONT');
+    const { bytes } = await reached;
     const each = (bytes - this.#bytes) / this.#streams;
     this.#bytes = bytes;
     return each;
@@ -121,23 +127,14 @@ export class Arena implements Disposable {
   }
 
   /**
-   * CPU of the server, µs a message, over `ticks` messages to every stream. The clients stand still meanwhile, and read
-   * afterwards: on loopback their waking up, which depends on which side is ahead, would be charged to the server.
+   * CPU of the server, µs a message, over `ticks` messages to every stream, each received by all before the next.
+   * One more goes before them and is not counted, since whatever ran in between has emptied the caches.
    */
   async cpuUsPerMessage(ticks: number): Promise<number> {
-    this.#sent += this.#streams * ticks;
-    const reached = heard<FromClient, 'reached'>(this.#clients, 'reached');
-    this.#ask({ do: 'expect', messages: this.#sent });
-    this.#clients.kill('SIGSTOP');
+    await this.tick();
     const before = await this.usage();
-    for (let tick = 0; tick < ticks; tick++) {
-      const ticked = heard<FromServer, 'ticked'>(this.#server, 'ticked');
-      this.#tell({ do: 'tick' });
-      await ticked;
-    }
+    for (let tick = 0; tick < ticks; tick++) await this.tick();
     const after = await this.usage();
-    this.#clients.kill('SIGCONT');
-    this.#bytes = (await reached).bytes;
     return (after.cpuUs - before.cpuUs) / (ticks * this.#streams);
   }
 
