@@ -186,10 +186,20 @@ export class OutboxLane {
       const wanted = this.#away > 0 ? limits.outboxProbeRecords : limits.outboxBatchRecords;
       // What is in flight, or not given up yet, is older than what would be found now.
       await this.#publishing;
+      if (this.#toRelease.length > 0) this.#cleaning = this.#cleaning.then(() => this.#clean());
       await this.#cleaning;
-      const settled = this.#toRelease.length === 0 && this.#mode === 'turning' && !this.#isUnseen();
+      if (this.#toRelease.length > 0) {
+        await clock.sleep(limits.outboxDeleteDelayMs, this.#stop.signal);
+        continue;
+      }
+      const settled = this.#mode === 'turning' && !this.#isUnseen();
       const { busy, rows } = await claimOutbox(db, this.#lane, owner, wanted);
       if (busy) return;
+      // Given up meanwhile, so not found, and older than some that were.
+      if (rows.length > 0 && this.#toRelease.length > 0) {
+        this.#release(rows.map((row) => row.id));
+        continue;
+      }
       if (rows.length > 0) {
         try {
           await this.#appendSwept(rows);
@@ -205,7 +215,7 @@ export class OutboxLane {
         this.#away = 0;
       }
       if (rows.length > 0) continue;
-      if (settled) this.#turnDirect();
+      if (settled && this.#toRelease.length === 0) this.#turnDirect();
       if (this.#mode === 'direct') return;
       if (this.#mode === 'swept') this.#mode = 'turning';
       await clock.sleep(limits.outboxDeleteDelayMs, this.#stop.signal);
