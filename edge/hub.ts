@@ -35,7 +35,7 @@ export interface HubOptions {
 }
 
 /** Targets that are looked up before the first of them is written to. */
-const AHEAD_COUNT = 100;
+const AHEAD_COUNT = 32;
 const OUTCOMES = ['', 'WRITTEN', 'ALREADY', 'CATCHING_UP', 'NO_SESSION'];
 const result = (outcome: TargetOutcome, agoMs = 0): TargetResult =>
   create(TargetResultSchema, { outcome, agoMs });

@@ -76,6 +76,8 @@ export class Http1Rest {
     // The stream's answer has no end that another could follow.
     if (isStreaming(socket)) socket.destroy();
     else if (path !== SUBSCRIBE_PATH || request.method === 'OPTIONS') this.#options.rest(request, response);
+    // The answer comes in chunks, which HTTP/1.0 does not know; other numbers are mistakes.
+    else if (request.httpVersion !== '1.1') response.writeHead(505, { connection: 'close' }).end();
     else if (request.method !== 'POST') response.writeHead(405, { allow: 'POST' }).end();
     else if (!protocol) response.writeHead(415, { 'accept-post': contentTypes.join(', ') }).end();
     else readBody(request, (body) => this.#subscribe(request, protocol, body));

@@ -55,14 +55,12 @@ function responseHead({ contentType, acceptHeader, family }: Protocol, nowMs: nu
 export class Http1Stream extends WireStream {
   /** Past node's streams; undefined until the response's head is out, and where that is not possible. */
   #handle: KernelHandle | undefined;
-  /** Given by `#handle`, and not yet taken. */
-  #handleBytes = 0;
-  /** The socket may have bytes that the kernel has not taken. */
-  #lags = true;
-  readonly #socket: Socket;
+  /** Given by `#handle` and not yet taken; -1: the socket has to be asked, for it may have bytes of its own. */
+  #handleBytes = -1;
   #slot: FrameSlot | undefined;
   /** A message may wait in a slot: the response's head is out, and the socket gives its bytes to the kernel at once. */
   #slots = false;
+  readonly #socket: Socket;
   /** The turn's first message when it has no slot. */
   #first: Buffer | undefined;
   /** Header lines of the request; made into `Headers` when asked for, as an idle stream needs none. */
@@ -95,12 +93,12 @@ export class Http1Stream extends WireStream {
   }
 
   protected get unsentBytes(): number {
-    return this.#handleBytes + (this.#lags ? this.#socketBytes() : 0);
+    return this.#handleBytes >= 0 ? this.#handleBytes : this.#socketBytes();
   }
 
   #socketBytes(): number {
     const bytes = this.#socket.writableLength;
-    if (bytes === 0 && this.#handle !== undefined) this.#lags = false;
+    if (bytes === 0 && this.#handle !== undefined) this.#handleBytes = 0;
     return bytes;
   }
 
@@ -110,7 +108,8 @@ export class Http1Stream extends WireStream {
 
   /** What `#handle` gave is over. */
   kernelWrote(status: number): void {
-    this.#handleBytes = 0;
+    // Since then messages may have gone by the socket, behind these bytes.
+    this.#handleBytes = -1;
     if (status < 0) this.#socket.destroy();
     else if (this.unsentBytes === 0) this.drain();
   }
@@ -184,7 +183,7 @@ export class Http1Stream extends WireStream {
       this.pendingBytes = 0;
     }
     if (parts.length > 0) {
-      this.#lags = true;
+      this.#handleBytes = -1;
       this.#socket.write(Buffer.concat(parts));
     }
     if (slot) giveBackSlot(slot);

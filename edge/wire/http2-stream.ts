@@ -1,6 +1,7 @@
 // A stream on HTTP/2: one DATA write per loop turn, trailers for gRPC, and the reset code that tells why a client left.
 import {
   constants,
+  type Http2Session,
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
@@ -39,6 +40,8 @@ function responseHeaders({ contentType, acceptHeader }: Protocol, nowMs: number)
 
 export class Http2Stream extends WireStream {
   readonly #stream: OwnedStream;
+  /** The stream forgets it when it is closed, and then it is needed. */
+  readonly #session: Http2Session | undefined;
   #first: Buffer | undefined;
   #handedBytes = 0;
   readonly #headers: IncomingHttpHeaders;
@@ -52,6 +55,7 @@ export class Http2Stream extends WireStream {
   ) {
     super(shared, protocol);
     this.#stream = stream;
+    this.#session = stream.session;
     this.#headers = headers;
     this.#stream[owner] = this;
     stream.on('close', onClose).on('drain', onDrain).on('error', onError);
@@ -61,7 +65,7 @@ export class Http2Stream extends WireStream {
   }
 
   get remoteAddress(): string {
-    return this.#stream.session?.socket.remoteAddress ?? '';
+    return this.#session?.destroyed === false ? (this.#session.socket.remoteAddress ?? '') : '';
   }
 
   get headers(): Headers {
@@ -86,10 +90,10 @@ export class Http2Stream extends WireStream {
   }
 
   transportClosed(): void {
-    const { rstCode, session } = this.#stream;
+    const { rstCode } = this.#stream;
     // Node gives CANCEL to the streams of a connection that broke, too; then the session is no more.
     const onPurpose =
-      (rstCode === NGHTTP2_CANCEL || rstCode === NGHTTP2_NO_ERROR) && session?.destroyed === false;
+      (rstCode === NGHTTP2_CANCEL || rstCode === NGHTTP2_NO_ERROR) && this.#session?.destroyed === false;
     this.gone(onPurpose ? 'client' : 'lost');
   }
 
