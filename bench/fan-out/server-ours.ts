@@ -1,6 +1,7 @@
 // Our edge: its port, its sessions, its hub, fed by batches as the link of one process brings them. Only the database is missing:
 // the inbox says that nobody has missed anything.
 import { create } from '@bufbuild/protobuf';
+import { MemoryPresence } from '../../cluster/presence.memory.ts';
 import { Admission, defaultAdmission } from '../../edge/admission.ts';
 import { Hub } from '../../edge/hub.ts';
 import { subscribeHandler } from '../../edge/subscribe.ts';
@@ -31,7 +32,7 @@ export async function serveOurs(): Promise<FanOutServer> {
     readPages: async (requests) =>
       requests.map(() => ({ head, unseen: 0, unread: 0, rows: [], complete: true })),
     readContents: async () => ({ found: [], complete: true }),
-    presence: { enter: () => undefined, leave: () => undefined },
+    presence: new MemoryPresence(),
     clock: { ...systemClock, every: (periodMs, task) => systemClock.every(periodMs * QUIET, task) },
     ids: systemIds,
     tracing: tracingOff,
