@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file carillon/v1/edge.proto.
  */
 export const file_carillon_v1_edge: GenFile = /*@__PURE__*/
-  fileDesc("ChZjYXJpbGxvbi92MS9lZGdlLnByb3RvEgtjYXJpbGxvbi52MSKMAQoQU3Vic2NyaWJlUmVxdWVzdBIdCgZjdXJzb3IYASABKAlCCLpIBXIDKIACSACIAQESGwoJZGV2aWNlX2lkGAIgASgJQgi6SAVyAyiAAhIxCghhY3Rpdml0eRgDIAEoDjIVLmNhcmlsbG9uLnYxLkFjdGl2aXR5Qgi6SAWCAQIQAUIJCgdfY3Vyc29yIp0CChFTdWJzY3JpYmVSZXNwb25zZRIjCgVoZWxsbxgBIAEoCzISLmNhcmlsbG9uLnYxLkhlbGxvSAASJwoHZGVsaXZlchgCIAEoCzIULmNhcmlsbG9uLnYxLkRlbGl2ZXJIABIlCgZ1cGRhdGUYAyABKAsyEy5jYXJpbGxvbi52MS5VcGRhdGVIABIrCgl3YXRlcm1hcmsYBCABKAsyFi5jYXJpbGxvbi52MS5XYXRlcm1hcmtIABImCgdnb19hd2F5GAUgASgLMhMuY2FyaWxsb24udjEuR29Bd2F5SAASNQoOcmVhdXRoZW50aWNhdGUYBiABKAsyGy5jYXJpbGxvbi52MS5SZWF1dGhlbnRpY2F0ZUgAQgcKBWZyYW1lIucBCgVIZWxsbxISCgpzZXNzaW9uX2lkGAEgASgJEiMKBnJlc3VtZRgCIAEoDjITLmNhcmlsbG9uLnYxLlJlc3VtZRIVCg1yZXN1bWVfcmVhc29uGAMgASgJEg4KBmN1cnNvchgEIAEoCRIOCgZ1bnNlZW4YBSABKA0SDgoGdW5yZWFkGAYgASgNEiwKCWhlYXJ0YmVhdBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIwCgx0b2tlbl9leHBpcnkYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlwKB0RlbGl2ZXISCwoDc2VxGAEgASgNEg4KBmN1cnNvchgCIAEoCRIfCgRpdGVtGAMgASgLMhEuY2FyaWxsb24udjEuSXRlbRITCgt0cmFjZXBhcmVudBgEIAEoCSL6AQoESXRlbRIXCg9ub3RpZmljYXRpb25faWQYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSHwoEbGFuZRgDIAEoDjIRLmNhcmlsbG9uLnYxLkxhbmUSJQoHY29udGVudBgEIAEoCzIULmNhcmlsbG9uLnYxLkNvbnRlbnQSIQoFYWN0b3IYBSABKAsyEi5jYXJpbGxvbi52MS5BY3RvchIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzZWVuGAcgASgIEgwKBHJlYWQYCCABKAgSEAoIYXJjaGl2ZWQYCSABKAginwEKBlVwZGF0ZRILCgNzZXEYASABKA0SDgoGY3Vyc29yGAIgASgJEhEKCWZpcnN0X3NlcRgDIAEoDRIXCg9ub3RpZmljYXRpb25faWQYBCABKAkSDAoEc2VlbhgFIAEoCBIMCgRyZWFkGAYgASgIEhAKCGFyY2hpdmVkGAcgASgIEg4KBnVuc2VlbhgIIAEoDRIOCgZ1bnJlYWQYCSABKA0iUQoJV2F0ZXJtYXJrEhQKDHNlbnRfdGhyb3VnaBgBIAEoDRIOCgZjdXJzb3IYAiABKAkSDgoGdW5zZWVuGAMgASgNEg4KBnVucmVhZBgEIAEoDSJaCgZHb0F3YXkSDgoGcmVhc29uGAEgASgJEjIKD3JlY29ubmVjdF9hZnRlchgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIMCgRlZGdlGAMgASgJIkIKDlJlYXV0aGVudGljYXRlEjAKDHRva2VuX2V4cGlyeRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi1wEKCkFja1JlcXVlc3QSHAoKc2Vzc2lvbl9pZBgBIAEoCUIIukgFcgMogAISDQoFYWZ0ZXIYAiABKA0SDAoEdXB0bxgDIAEoDRIYCgVleHRyYRgEIAMoDUIJukgGkgEDEOgHEiQKDHRyYWNlcGFyZW50cxgFIAMoCUIOukgLkgEIEGQiBHICKEA6TrpISxpJCglhY2sucmFuZ2USI2FmdGVyIG11c3Qgbm90IGJlIGdyZWF0ZXIgdGhhbiB1cHRvGhd0aGlzLmFmdGVyIDw9IHRoaXMudXB0byIjCgtBY2tSZXNwb25zZRIUCgxhY2tub3dsZWRnZWQYASABKA0ifAoQTGlzdEluYm94UmVxdWVzdBIbCglwYWdlX3NpemUYASABKA1CCLpIBSoDGMgBEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDKIACEhMKC3VucmVhZF9vbmx5GAMgASgIEhgKEGluY2x1ZGVfYXJjaGl2ZWQYBCABKAgigwEKEUxpc3RJbmJveFJlc3BvbnNlEiUKBWl0ZW1zGAEgAygLMhYuY2FyaWxsb24udjEuSW5ib3hJdGVtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIOCgZ1bnNlZW4YAyABKA0SDgoGdW5yZWFkGAQgASgNEg4KBmN1cnNvchgFIAEoCSJMCglJbmJveEl0ZW0SCwoDc2VxGAEgASgNEhEKCWZpcnN0X3NlcRgCIAEoDRIfCgRpdGVtGAMgASgLMhEuY2FyaWxsb24udjEuSXRlbSLiAQoQTWFya0luYm94UmVxdWVzdBIrCgRtYXJrGAEgASgOMhEuY2FyaWxsb24udjEuTWFya0IKukgHggEEEAEgABIqChBub3RpZmljYXRpb25faWRzGAIgAygJQhC6SA2SAQoQyAEiBXIDsAEBEgwKBHVwdG8YAyABKA06Z7pIZBpiCgltYXJrLndoYXQSHWdpdmUgbm90aWZpY2F0aW9uX2lkcyBvciB1cHRvGjYodGhpcy5ub3RpZmljYXRpb25faWRzLnNpemUoKSA+IDApICE9ICh0aGlzLnVwdG8gPiAwdSkiQwoRTWFya0luYm94UmVzcG9uc2USDgoGbWFya2VkGAEgASgNEg4KBnVuc2VlbhgCIAEoDRIOCgZ1bnJlYWQYAyABKA0ihgEKFVJlZ2lzdGVyRGV2aWNlUmVxdWVzdBIdCglkZXZpY2VfaWQYASABKAlCCrpIB3IFEAEogAISMwoIcGxhdGZvcm0YAiABKA4yFS5jYXJpbGxvbi52MS5QbGF0Zm9ybUIKukgHggEEEAEgABIZCgV0b2tlbhgDIAEoCUIKukgHcgUQASiAICIYChZSZWdpc3RlckRldmljZVJlc3BvbnNlKlYKCEFjdGl2aXR5EhgKFEFDVElWSVRZX1VOU1BFQ0lGSUVEEAASFwoTQUNUSVZJVFlfRk9SRUdST1VORBABEhcKE0FDVElWSVRZX0JBQ0tHUk9VTkQQAipaCgZSZXN1bWUSFgoSUkVTVU1FX1VOU1BFQ0lGSUVEEAASEgoOUkVTVU1FX1JFU1VNRUQQARISCg5SRVNVTUVfUEFSVElBTBACEhAKDFJFU1VNRV9SRVNFVBADKk0KBE1hcmsSFAoQTUFSS19VTlNQRUNJRklFRBAAEg0KCU1BUktfU0VFThABEg0KCU1BUktfUkVBRBACEhEKDU1BUktfQVJDSElWRUQQAyp0CghQbGF0Zm9ybRIYChRQTEFURk9STV9VTlNQRUNJRklFRBAAEhQKEFBMQVRGT1JNX0FORFJPSUQQARIQCgxQTEFURk9STV9JT1MQAhIQCgxQTEFURk9STV9XRUIQAxIUChBQTEFURk9STV9TQU5EQk9YEAQyiAMKC0VkZ2VTZXJ2aWNlEkwKCVN1YnNjcmliZRIdLmNhcmlsbG9uLnYxLlN1YnNjcmliZVJlcXVlc3QaHi5jYXJpbGxvbi52MS5TdWJzY3JpYmVSZXNwb25zZTABEjgKA0FjaxIXLmNhcmlsbG9uLnYxLkFja1JlcXVlc3QaGC5jYXJpbGxvbi52MS5BY2tSZXNwb25zZRJKCglMaXN0SW5ib3gSHS5jYXJpbGxvbi52MS5MaXN0SW5ib3hSZXF1ZXN0Gh4uY2FyaWxsb24udjEuTGlzdEluYm94UmVzcG9uc2USSgoJTWFya0luYm94Eh0uY2FyaWxsb24udjEuTWFya0luYm94UmVxdWVzdBoeLmNhcmlsbG9uLnYxLk1hcmtJbmJveFJlc3BvbnNlElkKDlJlZ2lzdGVyRGV2aWNlEiIuY2FyaWxsb24udjEuUmVnaXN0ZXJEZXZpY2VSZXF1ZXN0GiMuY2FyaWxsb24udjEuUmVnaXN0ZXJEZXZpY2VSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_carillon_v1_notification, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChZjYXJpbGxvbi92MS9lZGdlLnByb3RvEgtjYXJpbGxvbi52MSKiAQoQU3Vic2NyaWJlUmVxdWVzdBIdCgZjdXJzb3IYASABKAlCCLpIBXIDKIACSACIAQESGwoJZGV2aWNlX2lkGAIgASgJQgi6SAVyAyiAAhIxCghhY3Rpdml0eRgDIAEoDjIVLmNhcmlsbG9uLnYxLkFjdGl2aXR5Qgi6SAWCAQIQARIUCgxtYXlfcmVkaXJlY3QYBCABKAhCCQoHX2N1cnNvciKdAgoRU3Vic2NyaWJlUmVzcG9uc2USIwoFaGVsbG8YASABKAsyEi5jYXJpbGxvbi52MS5IZWxsb0gAEicKB2RlbGl2ZXIYAiABKAsyFC5jYXJpbGxvbi52MS5EZWxpdmVySAASJQoGdXBkYXRlGAMgASgLMhMuY2FyaWxsb24udjEuVXBkYXRlSAASKwoJd2F0ZXJtYXJrGAQgASgLMhYuY2FyaWxsb24udjEuV2F0ZXJtYXJrSAASJgoHZ29fYXdheRgFIAEoCzITLmNhcmlsbG9uLnYxLkdvQXdheUgAEjUKDnJlYXV0aGVudGljYXRlGAYgASgLMhsuY2FyaWxsb24udjEuUmVhdXRoZW50aWNhdGVIAEIHCgVmcmFtZSLnAQoFSGVsbG8SEgoKc2Vzc2lvbl9pZBgBIAEoCRIjCgZyZXN1bWUYAiABKA4yEy5jYXJpbGxvbi52MS5SZXN1bWUSFQoNcmVzdW1lX3JlYXNvbhgDIAEoCRIOCgZjdXJzb3IYBCABKAkSDgoGdW5zZWVuGAUgASgNEg4KBnVucmVhZBgGIAEoDRIsCgloZWFydGJlYXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoMdG9rZW5fZXhwaXJ5GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJcCgdEZWxpdmVyEgsKA3NlcRgBIAEoDRIOCgZjdXJzb3IYAiABKAkSHwoEaXRlbRgDIAEoCzIRLmNhcmlsbG9uLnYxLkl0ZW0SEwoLdHJhY2VwYXJlbnQYBCABKAki+gEKBEl0ZW0SFwoPbm90aWZpY2F0aW9uX2lkGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEh8KBGxhbmUYAyABKA4yES5jYXJpbGxvbi52MS5MYW5lEiUKB2NvbnRlbnQYBCABKAsyFC5jYXJpbGxvbi52MS5Db250ZW50EiEKBWFjdG9yGAUgASgLMhIuY2FyaWxsb24udjEuQWN0b3ISLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEc2VlbhgHIAEoCBIMCgRyZWFkGAggASgIEhAKCGFyY2hpdmVkGAkgASgIIp8BCgZVcGRhdGUSCwoDc2VxGAEgASgNEg4KBmN1cnNvchgCIAEoCRIRCglmaXJzdF9zZXEYAyABKA0SFwoPbm90aWZpY2F0aW9uX2lkGAQgASgJEgwKBHNlZW4YBSABKAgSDAoEcmVhZBgGIAEoCBIQCghhcmNoaXZlZBgHIAEoCBIOCgZ1bnNlZW4YCCABKA0SDgoGdW5yZWFkGAkgASgNIlEKCVdhdGVybWFyaxIUCgxzZW50X3Rocm91Z2gYASABKA0SDgoGY3Vyc29yGAIgASgJEg4KBnVuc2VlbhgDIAEoDRIOCgZ1bnJlYWQYBCABKA0iWgoGR29Bd2F5Eg4KBnJlYXNvbhgBIAEoCRIyCg9yZWNvbm5lY3RfYWZ0ZXIYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDAoEZWRnZRgDIAEoCSJCCg5SZWF1dGhlbnRpY2F0ZRIwCgx0b2tlbl9leHBpcnkYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItcBCgpBY2tSZXF1ZXN0EhwKCnNlc3Npb25faWQYASABKAlCCLpIBXIDKIACEg0KBWFmdGVyGAIgASgNEgwKBHVwdG8YAyABKA0SGAoFZXh0cmEYBCADKA1CCbpIBpIBAxDoBxIkCgx0cmFjZXBhcmVudHMYBSADKAlCDrpIC5IBCBBkIgRyAihAOk66SEsaSQoJYWNrLnJhbmdlEiNhZnRlciBtdXN0IG5vdCBiZSBncmVhdGVyIHRoYW4gdXB0bxoXdGhpcy5hZnRlciA8PSB0aGlzLnVwdG8iIwoLQWNrUmVzcG9uc2USFAoMYWNrbm93bGVkZ2VkGAEgASgNInwKEExpc3RJbmJveFJlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjIARIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAyiAAhITCgt1bnJlYWRfb25seRgDIAEoCBIYChBpbmNsdWRlX2FyY2hpdmVkGAQgASgIIoMBChFMaXN0SW5ib3hSZXNwb25zZRIlCgVpdGVtcxgBIAMoCzIWLmNhcmlsbG9uLnYxLkluYm94SXRlbRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDgoGdW5zZWVuGAMgASgNEg4KBnVucmVhZBgEIAEoDRIOCgZjdXJzb3IYBSABKAkiTAoJSW5ib3hJdGVtEgsKA3NlcRgBIAEoDRIRCglmaXJzdF9zZXEYAiABKA0SHwoEaXRlbRgDIAEoCzIRLmNhcmlsbG9uLnYxLkl0ZW0i4gEKEE1hcmtJbmJveFJlcXVlc3QSKwoEbWFyaxgBIAEoDjIRLmNhcmlsbG9uLnYxLk1hcmtCCrpIB4IBBBABIAASKgoQbm90aWZpY2F0aW9uX2lkcxgCIAMoCUIQukgNkgEKEMgBIgVyA7ABARIMCgR1cHRvGAMgASgNOme6SGQaYgoJbWFyay53aGF0Eh1naXZlIG5vdGlmaWNhdGlvbl9pZHMgb3IgdXB0bxo2KHRoaXMubm90aWZpY2F0aW9uX2lkcy5zaXplKCkgPiAwKSAhPSAodGhpcy51cHRvID4gMHUpIkMKEU1hcmtJbmJveFJlc3BvbnNlEg4KBm1hcmtlZBgBIAEoDRIOCgZ1bnNlZW4YAiABKA0SDgoGdW5yZWFkGAMgASgNIoYBChVSZWdpc3RlckRldmljZVJlcXVlc3QSHQoJZGV2aWNlX2lkGAEgASgJQgq6SAdyBRABKIACEjMKCHBsYXRmb3JtGAIgASgOMhUuY2FyaWxsb24udjEuUGxhdGZvcm1CCrpIB4IBBBABIAASGQoFdG9rZW4YAyABKAlCCrpIB3IFEAEogCAiGAoWUmVnaXN0ZXJEZXZpY2VSZXNwb25zZSJpChJTZXRBY3Rpdml0eVJlcXVlc3QSHgoKc2Vzc2lvbl9pZBgBIAEoCUIKukgHcgUQASiAAhIzCghhY3Rpdml0eRgCIAEoDjIVLmNhcmlsbG9uLnYxLkFjdGl2aXR5Qgq6SAeCAQQQASAAIhUKE1NldEFjdGl2aXR5UmVzcG9uc2UiNwoVUmVhdXRoZW50aWNhdGVSZXF1ZXN0Eh4KCnNlc3Npb25faWQYASABKAlCCrpIB3IFEAEogAIiSgoWUmVhdXRoZW50aWNhdGVSZXNwb25zZRIwCgx0b2tlbl9leHBpcnkYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKlYKCEFjdGl2aXR5EhgKFEFDVElWSVRZX1VOU1BFQ0lGSUVEEAASFwoTQUNUSVZJVFlfRk9SRUdST1VORBABEhcKE0FDVElWSVRZX0JBQ0tHUk9VTkQQAipaCgZSZXN1bWUSFgoSUkVTVU1FX1VOU1BFQ0lGSUVEEAASEgoOUkVTVU1FX1JFU1VNRUQQARISCg5SRVNVTUVfUEFSVElBTBACEhAKDFJFU1VNRV9SRVNFVBADKk0KBE1hcmsSFAoQTUFSS19VTlNQRUNJRklFRBAAEg0KCU1BUktfU0VFThABEg0KCU1BUktfUkVBRBACEhEKDU1BUktfQVJDSElWRUQQAyp0CghQbGF0Zm9ybRIYChRQTEFURk9STV9VTlNQRUNJRklFRBAAEhQKEFBMQVRGT1JNX0FORFJPSUQQARIQCgxQTEFURk9STV9JT1MQAhIQCgxQTEFURk9STV9XRUIQAxIUChBQTEFURk9STV9TQU5EQk9YEAQytQQKC0VkZ2VTZXJ2aWNlEkwKCVN1YnNjcmliZRIdLmNhcmlsbG9uLnYxLlN1YnNjcmliZVJlcXVlc3QaHi5jYXJpbGxvbi52MS5TdWJzY3JpYmVSZXNwb25zZTABEjgKA0FjaxIXLmNhcmlsbG9uLnYxLkFja1JlcXVlc3QaGC5jYXJpbGxvbi52MS5BY2tSZXNwb25zZRJKCglMaXN0SW5ib3gSHS5jYXJpbGxvbi52MS5MaXN0SW5ib3hSZXF1ZXN0Gh4uY2FyaWxsb24udjEuTGlzdEluYm94UmVzcG9uc2USSgoJTWFya0luYm94Eh0uY2FyaWxsb24udjEuTWFya0luYm94UmVxdWVzdBoeLmNhcmlsbG9uLnYxLk1hcmtJbmJveFJlc3BvbnNlElkKDlJlZ2lzdGVyRGV2aWNlEiIuY2FyaWxsb24udjEuUmVnaXN0ZXJEZXZpY2VSZXF1ZXN0GiMuY2FyaWxsb24udjEuUmVnaXN0ZXJEZXZpY2VSZXNwb25zZRJQCgtTZXRBY3Rpdml0eRIfLmNhcmlsbG9uLnYxLlNldEFjdGl2aXR5UmVxdWVzdBogLmNhcmlsbG9uLnYxLlNldEFjdGl2aXR5UmVzcG9uc2USWQoOUmVhdXRoZW50aWNhdGUSIi5jYXJpbGxvbi52MS5SZWF1dGhlbnRpY2F0ZVJlcXVlc3QaIy5jYXJpbGxvbi52MS5SZWF1dGhlbnRpY2F0ZVJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_carillon_v1_notification, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message carillon.v1.SubscribeRequest
@@ -41,6 +41,13 @@ export type SubscribeRequest = Message<"carillon.v1.SubscribeRequest"> & {
    * @generated from field: carillon.v1.Activity activity = 3;
    */
   activity: Activity;
+
+  /**
+   * This client can reach single edges by the address in `GoAway.edge`: an edge that is not the user's may send it on.
+   *
+   * @generated from field: bool may_redirect = 4;
+   */
+  mayRedirect: boolean;
 };
 
 /**
@@ -149,6 +156,8 @@ export type Hello = Message<"carillon.v1.Hello"> & {
   heartbeat?: Duration | undefined;
 
   /**
+   * When the token that opened the stream expires; absent: it does not.
+   *
    * @generated from field: google.protobuf.Timestamp token_expiry = 8;
    */
   tokenExpiry?: Timestamp | undefined;
@@ -350,10 +359,14 @@ export const WatermarkSchema: GenMessage<Watermark> = /*@__PURE__*/
   messageDesc(file_carillon_v1_edge, 6);
 
 /**
+ * Come back: the stream still takes acks for a while, then it ends.
+ *
  * @generated from message carillon.v1.GoAway
  */
 export type GoAway = Message<"carillon.v1.GoAway"> & {
   /**
+   * DRAIN: this edge stops. AGE: connections are renewed from time to time. MOVED: another edge is the user's.
+   *
    * @generated from field: string reason = 1;
    */
   reason: string;
@@ -364,7 +377,7 @@ export type GoAway = Message<"carillon.v1.GoAway"> & {
   reconnectAfter?: Duration | undefined;
 
   /**
-   * The edge to go to; empty: any.
+   * The URL of the edge to go to; empty: any.
    *
    * @generated from field: string edge = 3;
    */
@@ -379,6 +392,8 @@ export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
   messageDesc(file_carillon_v1_edge, 7);
 
 /**
+ * The token of the stream is about to expire: call Reauthenticate with a new one before `token_expiry`, or the stream ends.
+ *
  * @generated from message carillon.v1.Reauthenticate
  */
 export type Reauthenticate = Message<"carillon.v1.Reauthenticate"> & {
@@ -658,6 +673,81 @@ export const RegisterDeviceResponseSchema: GenMessage<RegisterDeviceResponse> = 
   messageDesc(file_carillon_v1_edge, 17);
 
 /**
+ * @generated from message carillon.v1.SetActivityRequest
+ */
+export type SetActivityRequest = Message<"carillon.v1.SetActivityRequest"> & {
+  /**
+   * From Hello.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * @generated from field: carillon.v1.Activity activity = 2;
+   */
+  activity: Activity;
+};
+
+/**
+ * Describes the message carillon.v1.SetActivityRequest.
+ * Use `create(SetActivityRequestSchema)` to create a new message.
+ */
+export const SetActivityRequestSchema: GenMessage<SetActivityRequest> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_edge, 18);
+
+/**
+ * @generated from message carillon.v1.SetActivityResponse
+ */
+export type SetActivityResponse = Message<"carillon.v1.SetActivityResponse"> & {
+};
+
+/**
+ * Describes the message carillon.v1.SetActivityResponse.
+ * Use `create(SetActivityResponseSchema)` to create a new message.
+ */
+export const SetActivityResponseSchema: GenMessage<SetActivityResponse> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_edge, 19);
+
+/**
+ * @generated from message carillon.v1.ReauthenticateRequest
+ */
+export type ReauthenticateRequest = Message<"carillon.v1.ReauthenticateRequest"> & {
+  /**
+   * From Hello.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message carillon.v1.ReauthenticateRequest.
+ * Use `create(ReauthenticateRequestSchema)` to create a new message.
+ */
+export const ReauthenticateRequestSchema: GenMessage<ReauthenticateRequest> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_edge, 20);
+
+/**
+ * @generated from message carillon.v1.ReauthenticateResponse
+ */
+export type ReauthenticateResponse = Message<"carillon.v1.ReauthenticateResponse"> & {
+  /**
+   * When the new token expires; absent: it does not.
+   *
+   * @generated from field: google.protobuf.Timestamp token_expiry = 1;
+   */
+  tokenExpiry?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.ReauthenticateResponse.
+ * Use `create(ReauthenticateResponseSchema)` to create a new message.
+ */
+export const ReauthenticateResponseSchema: GenMessage<ReauthenticateResponse> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_edge, 21);
+
+/**
  * @generated from enum carillon.v1.Activity
  */
 export const Activity = {
@@ -852,6 +942,26 @@ export const EdgeService: GenService<{
     methodKind: "unary";
     input: typeof RegisterDeviceRequestSchema;
     output: typeof RegisterDeviceResponseSchema;
+  },
+  /**
+   * Says whether the user looks at the app; any edge takes it.
+   *
+   * @generated from rpc carillon.v1.EdgeService.SetActivity
+   */
+  setActivity: {
+    methodKind: "unary";
+    input: typeof SetActivityRequestSchema;
+    output: typeof SetActivityResponseSchema;
+  },
+  /**
+   * Swaps the token of an open stream for the one that this call carries; any edge takes it.
+   *
+   * @generated from rpc carillon.v1.EdgeService.Reauthenticate
+   */
+  reauthenticate: {
+    methodKind: "unary";
+    input: typeof ReauthenticateRequestSchema;
+    output: typeof ReauthenticateResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_carillon_v1_edge, 0);
