@@ -3,6 +3,7 @@ import { clusterLimits } from './limits/cluster.ts';
 import { edgeLimits } from './limits/edge.ts';
 import { eventLogLimits } from './limits/event-log.ts';
 import { ingestLimits } from './limits/ingest.ts';
+import { linksLimits } from './limits/links.ts';
 import { portsLimits } from './limits/ports.ts';
 import { processLimits } from './limits/process.ts';
 import { providersLimits } from './limits/providers.ts';
@@ -14,6 +15,7 @@ export const limits = {
   ...storageLimits,
   ...stackLimits,
   ...portsLimits,
+  ...linksLimits,
   ...ingestLimits,
   ...routerLimits,
   ...edgeLimits,

@@ -32,10 +32,6 @@ export const edgeLimits = {
   heartbeatSlotsCount: 50,
   /** Targets written before the loop is given back. */
   deliverSliceCount: 512,
-  /** Users whose change waits for a link that does not take more; past it the heartbeat tells the edges. */
-  linkChangedCount: 10_000,
-  /** Batches of one link being written at once. */
-  linkBatchesCount: 16,
   /** Ranges and positions of the acks that become one statement, statements at once, and acks that may wait. */
   ackBatchCount: 500,
   ackBatchPositionsCount: 10_000,

@@ -1,4 +1,4 @@
-// Bounds of expansion, of due rows and of the links to edges.
+// Bounds of expansion and of due rows.
 
 export const routerLimits = {
   // --- router
@@ -32,23 +32,4 @@ export const routerLimits = {
   spanLinksCount: 20,
   /** The least time between two looks at a row whose stream is still catching up. */
   catchUpMs: 1_000,
-
-  // --- links from routers to edges
-  linkAnswerMs: 1_000,
-  /** Batches without answer per edge and lane. */
-  linkInFlightCount: 8,
-  /** Batches without answer per link, over all lanes; bytes written to its socket and not yet taken. */
-  linkPendingCount: 64,
-  linkBufferBytes: 8_388_608,
-  linkTargetsCount: 500,
-  /** Shared item bytes in one batch; one item more may go over it (a notification is at most 1 MiB). */
-  linkBatchBytes: 1_048_576,
-  linkReconnectMs: 100,
-  linkReconnectMaxMs: 5_000,
-  linkKeepaliveMs: 10_000,
-  linkKeepaliveAnswerMs: 5_000,
-  linkMembersMs: 1_000,
-  linkMessageBytes: 4_194_304,
-  /** Changes are told to the other edges so often, all users of that time together. */
-  linkChangedMs: 20,
 } as const;
