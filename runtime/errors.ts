@@ -22,8 +22,18 @@ export const reasons = {
   DELIVERY_NOT_FOUND: never(Code.NotFound, 'This user is not a recipient of this notification.'),
   USER_NOT_FOUND: never(Code.NotFound, 'There is no user with this id.'),
   OVERLOADED: backoff(Code.ResourceExhausted, 'More is waiting than the mesh takes in; try again later.'),
-  // edge
+  // who it is
   UNAUTHENTICATED: never(Code.Unauthenticated, 'The call does not say who it is from.'),
+  TOKEN_EXPIRED: never(Code.Unauthenticated, 'The token has expired; call with a new one.'),
+  TOKEN_REVOKED: never(Code.Unauthenticated, 'The token or key was revoked.'),
+  PERMISSION_DENIED: never(Code.PermissionDenied, 'The caller may not do this.'),
+  CREDENTIALS_UNAVAILABLE: backoff(
+    Code.Unavailable,
+    'The keys that tokens are checked with cannot be had now.',
+  ),
+  SIGNING_UNAVAILABLE: never(Code.FailedPrecondition, 'This mesh has no secret to sign tokens with.'),
+  API_KEY_NOT_FOUND: never(Code.NotFound, 'There is no API key with this id.'),
+  // edge
   CURSOR_MALFORMED: never(Code.InvalidArgument, 'The cursor is not one that Carillon gave out.'),
   CURSOR_AHEAD: never(Code.OutOfRange, 'The cursor points past the newest item; subscribe without a cursor.'),
   SESSION_UNKNOWN: never(Code.NotFound, 'This edge holds no such session.'),
