@@ -31,18 +31,19 @@ function ownerWithoutTable(tenant: string, userId: string): string | undefined {
 }
 
 /** CPU of this process, so that neighbours on the machine are not in it; milliseconds. */
-function cpuMs(work: () => void): number {
+function timed<T>(work: () => T): { made: T; ms: number } {
   const before = process.cpuUsage();
-  work();
+  const made = work();
   const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1_000;
+  return { made, ms: (user + system) / 1_000 };
 }
 
 function lookUpNs(owner: (tenant: string, userId: string) => string | undefined): number {
-  let found = 0;
-  const ms = cpuMs(() => {
+  const { made: found, ms } = timed(() => {
+    let owned = 0;
     for (let n = 0; n < LOOK_UPS; n++)
-      if (owner('default', users[n % USERS] as string) !== undefined) found++;
+      if (owner('default', users[n % USERS] as string) !== undefined) owned++;
+    return owned;
   });
   if (found !== LOOK_UPS) throw new Error('a user without an owner');
   return (ms * 1e6) / LOOK_UPS;
@@ -54,10 +55,10 @@ async function run({ rounds, progress, signal }: BenchContext): Promise<readonly
   for (let round = 0; round < rounds; round++) {
     signal.throwIfAborted();
     progress(`round ${round + 1} of ${rounds}`);
-    let ring = Ring.of([]);
-    costs.cold.push(cpuMs(() => void (ring = Ring.of(heaviest))));
+    costs.cold.push(timed(() => Ring.of(heaviest)).ms);
     const without = Ring.of(even.slice(1));
-    costs.join.push(cpuMs(() => void (ring = Ring.of(even, without))));
+    const { made: ring, ms } = timed(() => Ring.of(even, without));
+    costs.join.push(ms);
     costs.ours.push(lookUpNs((tenant, userId) => ring.owner(tenant, userId)));
     costs.without.push(lookUpNs(ownerWithoutTable));
   }

@@ -30,7 +30,7 @@ function columnOf({ node, weight }: RingEdge): Uint32Array {
     const seed = mix(start + Math.imul(replica, REPLICA_STEP));
     for (let slot = 0; slot < SLOTS; slot++) {
       const score = mix(seed ^ slot);
-      if (score > (column[slot] ?? 0)) column[slot] = score;
+      if (score > column[slot]!) column[slot] = score;
     }
   }
   return column;
@@ -85,8 +85,8 @@ export class Ring {
     const best = Uint32Array.from(first);
     for (const [index, column] of others.entries())
       for (let slot = 0; slot < SLOTS; slot++) {
-        const score = column[slot] ?? 0;
-        if (score <= (best[slot] ?? 0)) continue;
+        const score = column[slot]!;
+        if (score <= best[slot]!) continue;
         best[slot] = score;
         owners[slot] = index + 1;
       }

@@ -1,8 +1,8 @@
 // Bounds of presence and membership.
 
 export const clusterLimits = {
-  /** So many times the users of an edge of weight 1. Ten edges of it are 100 columns of the ring: 16 ms at the first start. */
-  ringWeightMax: 10,
+  /** So many times the users of an edge of weight 1. Ten such edges are 80 passes over the ring's slots: 16 ms, once. */
+  ringWeightMax: 8,
   /** An edge that has not renewed for so long is gone, and its users with it. */
   edgeLeaseMs: 6_000,
   edgeRenewMs: 2_000,
