@@ -1,7 +1,7 @@
 // Bounds of presence and membership.
 
 export const clusterLimits = {
-  /** So many times the users of an edge of weight 1. Ten such edges are 80 passes over the ring's slots: 16 ms, once. */
+  /** So many times the users of an edge of weight 1. A unit of weight is a pass over the slots, 0.25 ms, once. */
   ringWeightMax: 8,
   /** An edge that has not renewed for so long is gone, and its users with it. */
   edgeLeaseMs: 6_000,
