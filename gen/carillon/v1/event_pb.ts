@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file carillon/v1/event.proto.
  */
 export const file_carillon_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYXJpbGxvbi92MS9ldmVudC5wcm90bxILY2FyaWxsb24udjEiUAoJUmF3UmVjb3JkEg4KBnRlbmFudBgBIAEoCRIXCg9ub3RpZmljYXRpb25faWQYAiABKAkSDAoEZnJvbRgDIAEoDRIMCgR1cHRvGAQgASgNInUKDUNoYW5uZWxSZWNvcmQSDgoGdGVuYW50GAEgASgJEhcKD25vdGlmaWNhdGlvbl9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEioKDHBsYW5fY2hhbm5lbBgEIAEoDjIULmNhcmlsbG9uLnYxLkNoYW5uZWxiBnByb3RvMw", [file_carillon_v1_notification]);
+  fileDesc("ChdjYXJpbGxvbi92MS9ldmVudC5wcm90bxILY2FyaWxsb24udjEiUAoJUmF3UmVjb3JkEg4KBnRlbmFudBgBIAEoCRIXCg9ub3RpZmljYXRpb25faWQYAiABKAkSDAoEZnJvbRgDIAEoDRIMCgR1cHRvGAQgASgNIoQBCg1DaGFubmVsUmVjb3JkEg4KBnRlbmFudBgBIAEoCRIXCg9ub3RpZmljYXRpb25faWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIqCgxwbGFuX2NoYW5uZWwYBCABKA4yFC5jYXJpbGxvbi52MS5DaGFubmVsEg0KBWNsZWFyGAUgASgIYgZwcm90bzM", [file_carillon_v1_notification]);
 
 /**
  * On `carillon.raw.<lane>` (a notification that was accepted) and `carillon.fanout.<lane>` (one page of its audience).
@@ -79,6 +79,13 @@ export type ChannelRecord = Message<"carillon.v1.ChannelRecord"> & {
    * @generated from field: carillon.v1.Channel plan_channel = 4;
    */
   planChannel: Channel;
+
+  /**
+   * What went out on this channel is to be taken back from the devices: a client has it.
+   *
+   * @generated from field: bool clear = 5;
+   */
+  clear: boolean;
 };
 
 /**
