@@ -5,8 +5,10 @@ import type { Changed } from './edge-link.ts';
 import type { Presence } from './presence.ts';
 
 export interface ChangedRelayOptions {
-  presence: Presence;
+  presence: Pick<Presence, 'locate'>;
   clock: Clock;
+  /** Who is told when the hints are lost. */
+  linked(): readonly string[];
   /** Tells one edge. What it cannot take now its heartbeat finds. */
   send(edge: string, users: readonly Changed[]): void;
 }
@@ -43,12 +45,13 @@ export class ChangedRelay implements Disposable {
     this.#timer = undefined;
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    const { presence, send } = this.#options;
+    const { presence, linked, send } = this.#options;
     const whereabouts = await presence.locate(waiting.map(({ changed }) => changed)).catch(() => []);
     if (this.#closed) return;
     const byEdge = new Map<string, Changed[]>();
     waiting.forEach(({ from, changed }, index) => {
-      for (const edge of whereabouts[index]?.edges ?? []) {
+      const where = whereabouts[index];
+      for (const edge of where?.known ? where.edges : linked()) {
         if (edge === from) continue;
         const users = byEdge.get(edge);
         if (users) users.push(changed);

@@ -1,80 +1,107 @@
-// Links to the edges of a cluster: one gRPC stream to each that membership names, opened again whenever it breaks.
-import { create } from '@bufbuild/protobuf';
-import { TargetOutcome, TargetResultSchema } from '../gen/carillon/v1/edge_link_pb.ts';
-import type { Clock, Timer } from '../runtime/clock.ts';
+// Links to the edges of a cluster: one gRPC stream to each that membership names, and to those that leave until they are gone.
+import { SignalOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Ids } from '../runtime/ids.ts';
-import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
 import { ChangedRelay } from './changed-relay.ts';
-import type { EdgeLinks } from './edge-link.ts';
+import { type EdgeLinks, edgeOfSession, nobody, type Signal } from './edge-link.ts';
 import { GrpcLink } from './grpc-link.ts';
-import type { EdgeMember, Membership } from './membership.ts';
+import type { LinkSecurity } from './link-security.ts';
+import type { Member, Membership, View } from './membership.ts';
 import type { Presence } from './presence.ts';
 
 export interface GrpcEdgeLinksOptions {
-  membership: Membership;
-  presence: Presence;
+  membership: Pick<Membership, 'view' | 'watch'>;
+  presence: Pick<Presence, 'locate'>;
   clock: Clock;
   ids: Ids;
   log: Log;
+  /** Absent: links are neither encrypted nor signed, as on loopback. */
+  security?: LinkSecurity;
 }
 
-export function grpcEdgeLinks({ membership, presence, clock, ids, log }: GrpcEdgeLinksOptions): EdgeLinks {
-  const links = new Map<string, GrpcLink>();
-  let closed = false;
-  let looking: Promise<void> | undefined;
-  const relay = new ChangedRelay({
-    presence,
-    clock,
-    send: (edge, users) => links.get(edge)?.tell(users),
-  });
+const isSame = (link: GrpcLink, { incarnation, address }: Member): boolean =>
+  link.member.incarnation === incarnation && link.member.address === address;
 
-  const isSame = (link: GrpcLink, member: EdgeMember) =>
-    link.member.incarnation === member.incarnation && link.member.linkAddress === member.linkAddress;
+class GrpcEdgeLinks implements EdgeLinks {
+  readonly #options: GrpcEdgeLinksOptions;
+  readonly #links = new Map<string, GrpcLink>();
+  readonly #relay: ChangedRelay;
+  readonly #stopWatching: () => void;
 
-  async function look(): Promise<void> {
-    const members = await membership.edges();
-    if (closed) return;
-    const wanted = new Map(members.map((member) => [member.node, member]));
-    for (const [node, link] of links) {
-      const member = wanted.get(node);
-      if (member && isSame(link, member)) continue;
-      links.delete(node);
-      link[Symbol.dispose]();
-    }
-    for (const [node, member] of wanted) {
-      if (links.has(node)) continue;
-      const onChanged = (users: Parameters<ChangedRelay['tell']>[1]) => relay.tell(node, users);
-      links.set(node, new GrpcLink({ member, clock, ids, log, onChanged }));
-    }
+  constructor(options: GrpcEdgeLinksOptions) {
+    this.#options = options;
+    this.#relay = new ChangedRelay({
+      ...options,
+      linked: () => this.linked(),
+      send: (edge, users) => this.#links.get(edge)?.changed(users),
+    });
+    this.#stopWatching = options.membership.watch((view) => this.#look(view));
   }
 
-  /** Membership that does not answer changes nothing: the links that stand go on. */
-  const lookOnce = () => {
-    looking ??= look()
-      .catch((error: unknown) => log.warn({ err: error }, 'the edges of the cluster are not known'))
-      .finally(() => {
-        looking = undefined;
-      });
-  };
-  const timer: Timer = clock.every(limits.linkMembersMs, lookOnce).unref();
-  lookOnce();
+  #look({ members }: View): void {
+    const edges = new Map(members.flatMap((each) => (each.role === 'edge' ? [[each.node, each]] : [])));
+    for (const [node, link] of [...this.#links]) {
+      const member = edges.get(node);
+      // An edge that leaves still holds streams until it has drained, and one whose lease was lost may hold them for ever.
+      if (!member) link.leaving = true;
+      else if (isSame(link, member)) link.leaving = false;
+      else {
+        this.#links.delete(node);
+        link[Symbol.dispose]();
+      }
+    }
+    for (const member of edges.values()) if (!this.#links.has(member.node)) this.#open(member);
+  }
 
-  return {
-    async deliver(edge, items, targets) {
-      const link = links.get(edge);
-      if (link) return link.deliver(items, targets);
-      return targets.map(() => create(TargetResultSchema, { outcome: TargetOutcome.NO_SESSION }));
-    },
-    linked: () => [...links].filter(([, link]) => link.linked).map(([node]) => node),
-    async [Symbol.asyncDispose]() {
-      if (closed) return;
-      closed = true;
-      timer[Symbol.dispose]();
-      await looking;
-      relay[Symbol.dispose]();
-      for (const link of links.values()) link[Symbol.dispose]();
-      links.clear();
-    },
-  };
+  #open(member: Member): void {
+    const { node } = member;
+    const { membership, security = {} } = this.#options;
+    const link: GrpcLink = new GrpcLink({
+      ...this.#options,
+      member,
+      security,
+      view: () => membership.view().hash,
+      onChanged: (users) => this.#relay.tell(node, users),
+      onSignals: (signals) => {
+        for (const signal of signals) void this.#forward(link, signal);
+      },
+      onEnd: () => {
+        if (this.#links.get(node) === link) this.#links.delete(node);
+      },
+    });
+    this.#links.set(node, link);
+  }
+
+  /** A signal of one edge for a session of another: its result goes back the way that it came. */
+  async #forward(from: GrpcLink, signal: Signal): Promise<void> {
+    const to = this.#links.get(edgeOfSession(signal.sessionId));
+    from.signalled(signal.id, to ? await to.signal(signal) : SignalOutcome.UNREACHABLE);
+  }
+
+  async deliver(...[edge, items, targets]: Parameters<EdgeLinks['deliver']>) {
+    return (await this.#links.get(edge)?.deliver(items, targets)) ?? nobody(targets);
+  }
+
+  async held(...[edge, users]: Parameters<EdgeLinks['held']>) {
+    return await this.#links.get(edge)?.held(users);
+  }
+
+  linked(): readonly string[] {
+    return [...this.#links].filter(([, link]) => link.linked).map(([node]) => node);
+  }
+
+  viewOf(edge: string): string | undefined {
+    return this.#links.get(edge)?.view;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#stopWatching();
+    this.#relay[Symbol.dispose]();
+    for (const link of this.#links.values()) link[Symbol.dispose]();
+    this.#links.clear();
+    return Promise.resolve();
+  }
 }
+
+export const grpcEdgeLinks = (options: GrpcEdgeLinksOptions): EdgeLinks => new GrpcEdgeLinks(options);

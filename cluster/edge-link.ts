@@ -1,12 +1,15 @@
 // The port between routers and edges: a function call in one process, a gRPC stream per pair in a cluster.
-import type {
-  Changed,
-  HeldPresence,
-  Signal,
-  SignalOutcome,
-  SignalResult,
-  Target,
-  TargetResult,
+import { create } from '@bufbuild/protobuf';
+import {
+  type Changed,
+  type HeldPresence,
+  type Signal,
+  type SignalOutcome,
+  type SignalResult,
+  type Target,
+  TargetOutcome,
+  type TargetResult,
+  TargetResultSchema,
 } from '../gen/carillon/v1/edge_link_pb.ts';
 import type { UserKey } from './presence.ts';
 
@@ -54,6 +57,15 @@ export interface EdgeLinks extends AsyncDisposable {
   linked(): readonly string[];
   /** Hash of the view that the edge has said it has; undefined when it has not, or is not linked. */
   viewOf(edge: string): string | undefined;
+}
+
+/** The answer of an edge that does not answer. */
+export const nobody = (targets: readonly Target[]): TargetResult[] =>
+  targets.map(() => create(TargetResultSchema, { outcome: TargetOutcome.NO_SESSION }));
+
+/** The node of the edge that holds a session: its id is `node.incarnation.number`, and a node's name may have dots. */
+export function edgeOfSession(sessionId: string): string {
+  return sessionId.split('.').slice(0, -2).join('.');
 }
 
 export type { Changed, HeldPresence, Signal, SignalOutcome, SignalResult, Target, TargetResult };

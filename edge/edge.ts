@@ -79,7 +79,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     port: hub,
     subscribe: subscribeHandler(hub, admission, log),
     service: edgeMount({ hub, acks, reports, db }),
-    link: linkMount(hub, log),
+    link: linkMount({ edge: hub, clock, log }),
     get streams() {
       return hub.streams;
     },

@@ -21,6 +21,8 @@ export const reasons = {
   NOTIFICATION_NOT_FOUND: never(Code.NotFound, 'There is no notification with this id.'),
   DELIVERY_NOT_FOUND: never(Code.NotFound, 'This user is not a recipient of this notification.'),
   USER_NOT_FOUND: never(Code.NotFound, 'There is no user with this id.'),
+  CATEGORY_NOT_FOUND: never(Code.NotFound, 'There is no category with this id.'),
+  TOO_MANY_CATEGORIES: never(Code.ResourceExhausted, 'This tenant has as many categories as it may have.'),
   OVERLOADED: backoff(Code.ResourceExhausted, 'More is waiting than the mesh takes in; try again later.'),
   // who it is
   UNAUTHENTICATED: never(Code.Unauthenticated, 'The call does not say who it is from.'),
@@ -32,11 +34,13 @@ export const reasons = {
     'The keys that tokens are checked with cannot be had now.',
   ),
   SIGNING_UNAVAILABLE: never(Code.FailedPrecondition, 'This mesh has no secret to sign tokens with.'),
+  LIMIT_REACHED: never(Code.ResourceExhausted, 'There are as many of these as the mesh keeps.'),
   API_KEY_NOT_FOUND: never(Code.NotFound, 'There is no API key with this id.'),
   // edge
   CURSOR_MALFORMED: never(Code.InvalidArgument, 'The cursor is not one that Carillon gave out.'),
   CURSOR_AHEAD: never(Code.OutOfRange, 'The cursor points past the newest item; subscribe without a cursor.'),
   SESSION_UNKNOWN: never(Code.NotFound, 'This edge holds no such session.'),
+  EDGE_REPLACED: never(Code.FailedPrecondition, 'Another process has this address now.'),
   MESSAGE_TOO_LARGE: never(Code.ResourceExhausted, 'The message is larger than this method takes.'),
   TOO_MANY_STREAMS: backoff(Code.ResourceExhausted, 'Too many streams are open; reconnect after the delay.'),
   // everywhere
