@@ -15,3 +15,12 @@ export interface Authenticator extends AsyncDisposable {
   /** Milliseconds since the epoch by the clock that tokens are judged by: the database's, not this machine's. */
   nowMs(): number;
 }
+
+/** For an edge, whose callers are users with devices. */
+export interface UserAuthenticator extends Authenticator {
+  /**
+   * A user's call says that it is from this device. Throws PERMISSION_DENIED when the token is bound to another one, and
+   * TOKEN_REVOKED when the tokens of this one were revoked after it was issued. Empty: nothing is said.
+   */
+  checkDevice(principal: Principal, deviceId: string): void;
+}

@@ -1,4 +1,5 @@
 // Every bound of the mesh, named with its unit; nothing grows past what stands in runtime/limits/.
+import { accessLimits } from './limits/access.ts';
 import { clusterLimits } from './limits/cluster.ts';
 import { edgeLimits } from './limits/edge.ts';
 import { eventLogLimits } from './limits/event-log.ts';
@@ -23,4 +24,5 @@ export const limits = {
   ...processLimits,
   ...eventLogLimits,
   ...clusterLimits,
+  ...accessLimits,
 } as const;

@@ -1,0 +1,25 @@
+// The token of a call, out of its `authorization` header: exactly one, and of a size that can be one.
+import { CarillonError } from './errors.ts';
+import { limits } from './limits.ts';
+
+const BEARER = /^bearer +([A-Za-z0-9._~+/=-]+) *$/i;
+
+/** Throws UNAUTHENTICATED; what was sent is never said back. */
+export function bearerToken(headers: { get(name: string): string | null }): string {
+  const value = headers.get('authorization');
+  if (!value)
+    throw new CarillonError(
+      'UNAUTHENTICATED',
+      'The call does not say who it is from: send authorization: Bearer, and a token or an API key.',
+    );
+  const token = BEARER.exec(value)?.[1];
+  // Two headers arrive joined by a comma, which no token holds.
+  if (!token)
+    throw new CarillonError('UNAUTHENTICATED', 'The authorization header is not Bearer and one token.');
+  if (token.length > limits.tokenBytes)
+    throw new CarillonError('UNAUTHENTICATED', `The token is longer than ${limits.tokenBytes} bytes.`);
+  return token;
+}
+
+/** For a call with `token`. */
+export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` });
