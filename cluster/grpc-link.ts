@@ -1,5 +1,6 @@
 // One router's stream to one edge, opened again whenever it breaks: batches and their answers, and what edges say to one another.
 import { create } from '@bufbuild/protobuf';
+import grpc from '@grpc/grpc-js';
 import {
   type Changed,
   type DeliverRequest,
@@ -185,10 +186,21 @@ export class GrpcLink implements Disposable {
     return { greeted, error };
   }
 
+  /** Rejects as soon as the edge is known not to be reachable: grpc-js by itself would try on until the deadline. */
   #ready(): Promise<void> {
+    const { READY, TRANSIENT_FAILURE, SHUTDOWN } = grpc.connectivityState;
+    const channel = this.#client.channel.getChannel();
     const deadlineMs = this.#options.clock.now() + limits.linkReconnectMaxMs;
     return new Promise((resolve, reject) => {
-      this.#client.channel.waitForReady(deadlineMs, (error) => (error ? reject(error) : resolve()));
+      const look = (before?: grpc.connectivityState) => {
+        const state = channel.getConnectivityState(true);
+        if (state === READY) return resolve();
+        // What it starts with is how the last attempt ended.
+        if (state === SHUTDOWN || (state === TRANSIENT_FAILURE && before !== undefined))
+          return reject(new CarillonError('UNREACHABLE', 'Nothing answers at the address of the edge.'));
+        channel.watchConnectivityState(state, deadlineMs, (error) => (error ? reject(error) : look(state)));
+      };
+      look();
     });
   }
 

@@ -1,127 +1,78 @@
-// Both kinds of links keep the same promises; those over gRPC also when edges hang, die, come back and speak to one another.
-import { create } from '@bufbuild/protobuf';
+// Both kinds of links keep the same promises: items and answers, what edges say to one another, and who holds whom.
 import { describe, expect, it } from 'vitest';
+import {
+  backgroundSignal,
+  edgeMember,
+  FakeEdge,
+  FakeMembership,
+  FakeWhereabouts,
+  outcomesOf,
+  target,
+} from '../cluster/edge-link.fixture.ts';
 import { grpcEdgeLinks } from '../cluster/edge-link.grpc.ts';
 import { localEdgeLinks } from '../cluster/edge-link.local.ts';
-import type { Changed, EdgeLinks, EdgePort, Target, TargetResult } from '../cluster/edge-link.ts';
-import type { EdgeMember, Membership } from '../cluster/membership.ts';
+import type { EdgeLinks, EdgePort, TargetResult } from '../cluster/edge-link.ts';
+import { edgesToAsk } from '../cluster/whom.ts';
 import { linkMount } from '../edge/link-server.ts';
-import {
-  ChangedSchema,
-  TargetOutcome,
-  TargetResultSchema,
-  TargetSchema,
-} from '../gen/carillon/v1/edge_link_pb.ts';
-import { FakePresence } from '../router/router.fixture.ts';
+import { SignalOutcome, TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import { silentLog } from '../runtime/log.ts';
-import { type OnePort, openPort } from '../runtime/one-port.ts';
+import { openPort } from '../runtime/one-port.ts';
 
-class FakeEdge implements EdgePort {
-  readonly node: string;
-  readonly got: { bytes: number; userId: string; seq: number }[] = [];
-  readonly told: Changed[] = [];
-  readonly #listeners = new Set<(users: readonly Changed[]) => void>();
-  /** While set, answers wait for it. */
-  hold: Promise<void> | undefined;
-
-  constructor(node: string) {
-    this.node = node;
-  }
-  async deliver(items: readonly Uint8Array[], targets: readonly Target[]): Promise<TargetResult[]> {
-    for (const { userId, seq, item } of targets) this.got.push({ bytes: items[item]!.length, userId, seq });
-    await this.hold;
-    return targets.map(({ seq }) =>
-      create(TargetResultSchema, { outcome: TargetOutcome.ALREADY, agoMs: seq }),
-    );
-  }
-  changed(users: readonly Changed[]): void {
-    this.told.push(...users);
-  }
-  onChanged(listener: (users: readonly Changed[]) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-  announce(userId: string, head: number): void {
-    for (const listener of this.#listeners)
-      listener([create(ChangedSchema, { tenant: 'default', userId, head })]);
-  }
-}
-
-const target = (userId: string, seq: number, item = 0): Target =>
-  create(TargetSchema, { tenant: 'default', userId, seq, item });
 const bytes = (length: number) => new Uint8Array(length).fill(7);
 const outcomes = (results: readonly TargetResult[]) => results.map(({ outcome }) => outcome);
 const NOBODY = TargetOutcome.NO_SESSION;
-
-class FakeMembership implements Membership {
-  members: EdgeMember[] = [];
-  announce(): Promise<AsyncDisposable> {
-    return Promise.reject(new Error('not here'));
-  }
-  edges(): Promise<EdgeMember[]> {
-    return Promise.resolve(this.members);
-  }
-  async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-const serve = (edge: EdgePort, port = 0): Promise<OnePort> =>
-  openPort({
-    host: '127.0.0.1',
-    port,
-    mounts: [linkMount(edge, silentLog)],
-    maxMessageBytes: limits.linkMessageBytes,
-    log: silentLog,
-  });
-const memberOf = (edge: EdgePort, { port }: OnePort, incarnation = '1'): EdgeMember => ({
-  node: edge.node,
-  incarnation,
-  linkAddress: `127.0.0.1:${port}`,
-});
+const SOON = { timeout: 10_000 };
+const ada = { tenant: 'default', userId: 'ada' };
 
 interface Mesh extends AsyncDisposable {
   edges: [FakeEdge, FakeEdge];
-  ports: OnePort[];
+  presence: FakeWhereabouts;
   membership: FakeMembership;
-  presence: FakePresence;
-  links: EdgeLinks;
+  /** Of one router, and of another. */
+  links: [EdgeLinks, EdgeLinks];
 }
+
+const twoEdges = (): [FakeEdge, FakeEdge] => [new FakeEdge('edge-1'), new FakeEdge('edge-2')];
+
+const serve = (edge: EdgePort) =>
+  openPort({
+    host: '127.0.0.1',
+    port: 0,
+    mounts: [linkMount({ edge, clock: systemClock, log: silentLog })],
+    maxMessageBytes: limits.linkMessageBytes,
+    log: silentLog,
+  });
 
 async function overGrpc(): Promise<Mesh> {
-  const edges: [FakeEdge, FakeEdge] = [new FakeEdge('edge-1'), new FakeEdge('edge-2')];
-  const ports = [await serve(edges[0]), await serve(edges[1])];
-  const membership = new FakeMembership();
-  membership.members = edges.map((edge, index) => memberOf(edge, ports[index]!));
-  const presence = new FakePresence();
-  const links = grpcEdgeLinks({ membership, presence, clock: systemClock, ids: systemIds, log: silentLog });
-  await expect.poll(() => [...links.linked()].sort(), { timeout: 5_000 }).toEqual(['edge-1', 'edge-2']);
-  return {
-    edges,
-    ports,
-    membership,
-    presence,
-    links,
-    async [Symbol.asyncDispose]() {
-      await links[Symbol.asyncDispose]();
-      await Promise.all(ports.map((port) => port.close(0)));
-    },
-  };
+  await using owned = new AsyncDisposableStack();
+  const edges = twoEdges();
+  const [presence, membership] = [new FakeWhereabouts(), new FakeMembership()];
+  const ports = [owned.use(await serve(edges[0])), owned.use(await serve(edges[1]))];
+  membership.become(...edges.map((edge, at) => edgeMember(edge, `127.0.0.1:${ports[at]?.port}`)));
+  const open = () =>
+    owned.use(grpcEdgeLinks({ membership, presence, clock: systemClock, ids: systemIds, log: silentLog }));
+  const links: [EdgeLinks, EdgeLinks] = [open(), open()];
+  for (const each of links)
+    await expect.poll(() => [...each.linked()].sort(), SOON).toEqual(['edge-1', 'edge-2']);
+  const moved = owned.move();
+  return { edges, presence, membership, links, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
-async function inOneProcess(): Promise<Mesh> {
-  const edges: [FakeEdge, FakeEdge] = [new FakeEdge('edge-1'), new FakeEdge('edge-2')];
-  const presence = new FakePresence();
-  const links = localEdgeLinks({ edges, presence, clock: systemClock });
-  return {
+function inOneProcess(): Promise<Mesh> {
+  const owned = new AsyncDisposableStack();
+  const edges = twoEdges();
+  const presence = new FakeWhereabouts();
+  const open = () => owned.use(localEdgeLinks({ edges, presence, clock: systemClock }));
+  return Promise.resolve({
     edges,
-    ports: [],
-    membership: new FakeMembership(),
     presence,
-    links,
-    [Symbol.asyncDispose]: () => links[Symbol.asyncDispose](),
-  };
+    membership: new FakeMembership(),
+    links: [open(), open()],
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  });
 }
 
 describe.each([
@@ -130,9 +81,10 @@ describe.each([
 ])('links %s', (_name, open) => {
   it('bring items to their edge and its answers back, in the order of the targets', async () => {
     await using mesh = await open();
+    const [links] = mesh.links;
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, n) =>
-        mesh.links.deliver('edge-2', [bytes(10), bytes(n)], [target('ada', n), target('bob', 1_000 + n, 1)]),
+        links.deliver('edge-2', [bytes(10), bytes(n)], [target('ada', n), target('bob', 1_000 + n, 1)]),
       ),
     );
     answers.forEach((results, n) => {
@@ -141,12 +93,12 @@ describe.each([
     expect(mesh.edges[0].got).toEqual([]);
     expect(mesh.edges[1].got).toHaveLength(40);
     expect(mesh.edges[1].got).toContainEqual({ bytes: 7, userId: 'bob', seq: 1_007 });
-    expect([...mesh.links.linked()].sort()).toEqual(['edge-1', 'edge-2']);
+    expect([...links.linked()].sort()).toEqual(['edge-1', 'edge-2']);
   });
 
   it('bring the largest item there is', async () => {
     await using mesh = await open();
-    const results = await mesh.links.deliver(
+    const results = await mesh.links[0].deliver(
       'edge-1',
       [bytes(limits.linkBatchBytes), bytes(limits.ingestMessageBytes)],
       [target('ada', 5, 1)],
@@ -157,105 +109,102 @@ describe.each([
 
   it('say of an edge that nobody knows: nobody is there', async () => {
     await using mesh = await open();
-    expect(
-      outcomes(await mesh.links.deliver('edge-9', [bytes(1)], [target('ada', 1), target('bob', 1)])),
-    ).toEqual([NOBODY, NOBODY]);
+    const [links] = mesh.links;
+    const results = await links.deliver('edge-9', [bytes(1)], [target('ada', 1), target('bob', 1)]);
+    expect(outcomes(results)).toEqual([NOBODY, NOBODY]);
+    expect(await links.held('edge-9', [ada])).toBeUndefined();
+    expect(links.viewOf('edge-9')).toBeUndefined();
   });
 
   it('tell what changed through one edge to the others that hold the user, and only to them', async () => {
     await using mesh = await open();
     const [first, second] = mesh.edges;
-    mesh.presence.where.set('ada', { edges: ['edge-1', 'edge-2'], vanishedAtMs: undefined });
-    mesh.presence.where.set('bob', { edges: ['edge-1'], vanishedAtMs: undefined });
-    // The stream of a link is served a moment after it was opened.
-    await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 1)]);
+    mesh.presence.set('ada', ['edge-1', 'edge-2']);
+    mesh.presence.set('bob', ['edge-1']);
     first.announce('ada', 4);
     first.announce('bob', 2);
     first.announce('ada', 5);
-    await expect.poll(() => second.told.length, { timeout: 5_000 }).toBeGreaterThan(0);
-    expect(second.told.map(({ userId, head }) => [userId, head])).toEqual([['ada', 5]]);
+    await expect.poll(() => second.told.length, SOON).toBeGreaterThan(0);
+    expect(new Set(second.told.map(({ userId, head }) => `${userId} ${head}`))).toEqual(new Set(['ada 5']));
     expect(first.told).toEqual([]);
   });
 
-  it('may be closed twice, and then reach nobody', async () => {
+  it('tell all the others when the hints are lost', async () => {
     await using mesh = await open();
-    await mesh.links[Symbol.asyncDispose]();
-    await mesh.links[Symbol.asyncDispose]();
-    expect(outcomes(await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 1)]))).toEqual([NOBODY]);
-  });
-});
-
-describe('links over gRPC', () => {
-  it('do not wait for an edge that hangs, and use it again when it answers', async () => {
-    await using mesh = await overGrpc();
-    const [edge] = mesh.edges;
-    const held = Promise.withResolvers<void>();
-    edge.hold = held.promise;
-    const startMs = systemClock.monotonic();
-    const first = await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 1)]);
-    expect(outcomes(first)).toEqual([NOBODY]);
-    expect(systemClock.monotonic() - startMs).toBeGreaterThanOrEqual(limits.linkAnswerMs - 50);
-    // Stalled: one batch asks whether it is back, others are answered at once.
-    const probe = mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 2)]);
-    const beforeMs = systemClock.monotonic();
-    expect(outcomes(await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 3)]))).toEqual([NOBODY]);
-    expect(systemClock.monotonic() - beforeMs).toBeLessThan(limits.linkAnswerMs / 2);
-    expect(edge.got.map(({ seq }) => seq)).not.toContain(3);
-    edge.hold = undefined;
-    held.resolve();
-    await probe;
-    expect(outcomes(await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 4)]))).toEqual([
-      TargetOutcome.ALREADY,
-    ]);
+    const [first, second] = mesh.edges;
+    mesh.presence.set('ada', [], false);
+    second.announce('ada', 9);
+    await expect.poll(() => first.told.map(({ head }) => head), SOON).toContain(9);
+    expect(second.told).toEqual([]);
   });
 
-  it('keep no more than so many batches without answer', async () => {
-    await using mesh = await overGrpc();
-    const [edge] = mesh.edges;
-    const held = Promise.withResolvers<void>();
-    edge.hold = held.promise;
-    const waiting = Array.from({ length: limits.linkPendingCount }, (_, n) =>
-      mesh.links.deliver('edge-1', [bytes(1)], [target('ada', n)]),
+  it('hand a signal to the edge that holds the session, by either router, and bring back what became of it', async () => {
+    await using mesh = await open();
+    const [first, second] = mesh.edges;
+    const session = second.enter('ada');
+    expect(first.peers.size).toBe(2);
+    expect(await outcomesOf(first, backgroundSignal(session, 'ada'))).toEqual(
+      Array(2).fill(SignalOutcome.DONE),
     );
-    expect(outcomes(await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 999)]))).toEqual([NOBODY]);
-    held.resolve();
-    edge.hold = undefined;
-    const answers = await Promise.all(waiting);
-    expect(answers.flatMap(outcomes)).toEqual(Array(limits.linkPendingCount).fill(TargetOutcome.ALREADY));
+    expect(second.signals.map(({ sessionId, what }) => [sessionId, what.case])).toEqual(
+      Array(2).fill([session, 'activity']),
+    );
+    // Not that user's, not open any more, and of an edge that is not there.
+    for (const [id, user, outcome] of [
+      [session, 'bob', SignalOutcome.NO_SESSION],
+      ['edge-2.0001.99', 'ada', SignalOutcome.NO_SESSION],
+      ['edge-9.0001.1', 'ada', SignalOutcome.UNREACHABLE],
+      ['', 'ada', SignalOutcome.UNREACHABLE],
+    ] as const)
+      expect(await outcomesOf(first, backgroundSignal(id, user))).toEqual([outcome, outcome]);
   });
 
-  it('answer for an edge that dies, and find it when it is back, at the same address or another', async () => {
-    await using mesh = await overGrpc();
-    const [edge] = mesh.edges;
-    const held = Promise.withResolvers<void>();
-    edge.hold = held.promise;
-    const waiting = mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 1)]);
-    await expect.poll(() => edge.got.length, { timeout: 5_000 }).toBe(1);
-    held.resolve();
-    edge.hold = new Promise<void>(() => {});
-    const lost = mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 2)]);
-    await waiting;
-    const { port } = mesh.ports[0]!;
-    await mesh.ports[0]!.close(0);
-    expect(outcomes(await lost)).toEqual([NOBODY]);
-    await expect.poll(() => mesh.links.linked(), { timeout: 5_000 }).toEqual(['edge-2']);
+  it('bring back the right result to each of many signals at once, from both sides', async () => {
+    await using mesh = await open();
+    const [first, second] = mesh.edges;
+    const signals = Array.from({ length: 200 }, (_, n) => {
+      const [from, to] = n % 2 ? [first, second] : [second, first];
+      const session = to.enter(`user-${n}`);
+      return { from, signal: backgroundSignal(session, n % 3 ? `user-${n}` : 'another', n) };
+    });
+    const results = await Promise.all(signals.map(({ from, signal }) => outcomesOf(from, signal)));
+    results.forEach((each, n) => {
+      expect(each).toEqual(Array(2).fill(n % 3 ? SignalOutcome.DONE : SignalOutcome.NO_SESSION));
+    });
+  });
 
-    edge.hold = undefined;
-    mesh.ports.push(await serve(edge, port));
-    await expect.poll(() => mesh.links.linked().length, { timeout: 15_000 }).toBe(2);
-    expect(outcomes(await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 3)]))).toEqual([
-      TargetOutcome.ALREADY,
-    ]);
+  it('ask an edge for the streams of users, in their order', async () => {
+    await using mesh = await open();
+    const [, second] = mesh.edges;
+    const session = second.enter('ada');
+    const held = await mesh.links[1].held('edge-2', [{ ...ada, userId: 'bob' }, ada]);
+    expect(held?.map(({ streams }) => streams.map(({ sessionId }) => sessionId))).toEqual([[], [session]]);
+    expect(await mesh.links[0].held('edge-1', [ada])).toMatchObject([{ streams: [] }]);
+  });
 
-    const moved = new FakeEdge('edge-1');
-    mesh.ports.push(await serve(moved));
-    mesh.membership.members = [memberOf(moved, mesh.ports.at(-1)!, '2')];
-    await expect.poll(() => mesh.links.linked(), { timeout: 10_000 }).toEqual(['edge-1']);
-    await expect
-      .poll(async () => outcomes(await mesh.links.deliver('edge-1', [bytes(1)], [target('ada', 4)])), {
-        timeout: 5_000,
-      })
-      .toEqual([TargetOutcome.ALREADY]);
-    expect(moved.got.map(({ seq }) => seq)).toContain(4);
+  it('know which view each edge has, without a batch; both owners are asked while views differ', async () => {
+    await using mesh = await open();
+    const [links] = mesh.links;
+    const [first, second] = mesh.edges;
+    const seen = () => ['edge-1', 'edge-2'].map((edge) => links.viewOf(edge));
+    expect(seen()).toEqual(['v1', 'v1']);
+    first.sees('v2');
+    await expect.poll(seen, SOON).toEqual(['v2', 'v1']);
+    const whereabouts = { edges: ['edge-1'], known: true };
+    for (const edge of edgesToAsk(whereabouts, ['edge-2', 'edge-1'], links.linked(), 16))
+      await links.deliver(edge, [bytes(1)], [target('ada', 8)]);
+    expect(mesh.edges.map(({ got }) => got.map(({ seq }) => seq))).toEqual([[8], [8]]);
+    second.sees('v2');
+    await expect.poll(seen, SOON).toEqual(['v2', 'v2']);
+  });
+
+  it('may be closed twice, and then reach nobody and are reached by nobody', async () => {
+    await using mesh = await open();
+    const [links, others] = mesh.links;
+    for (const each of [links, others, links]) await each[Symbol.asyncDispose]();
+    expect(outcomes(await links.deliver('edge-1', [bytes(1)], [target('ada', 1)]))).toEqual([NOBODY]);
+    expect(await links.held('edge-2', [ada])).toBeUndefined();
+    expect(links.linked()).toEqual([]);
+    await expect.poll(() => mesh.edges.map(({ peers }) => peers.size), SOON).toEqual([0, 0]);
   });
 });

@@ -1,0 +1,218 @@
+// Links over gRPC when edges hang, die, come back, are replaced or leave, and when the way between is cut in the middle of a batch.
+import { expect, it, onTestFinished } from 'vitest';
+import {
+  backgroundSignal,
+  edgeMember,
+  FakeEdge,
+  FakeMembership,
+  FakeWhereabouts,
+  outcomesOf,
+  target,
+} from '../cluster/edge-link.fixture.ts';
+import { grpcEdgeLinks } from '../cluster/edge-link.grpc.ts';
+import type { EdgePort, TargetResult } from '../cluster/edge-link.ts';
+import { settled, testHub } from '../edge/hub.fixture.ts';
+import { linkMount } from '../edge/link-server.ts';
+import { SignalOutcome, TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { systemIds } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
+import { createLog, silentLog } from '../runtime/log.ts';
+import { openPort } from '../runtime/one-port.ts';
+import { deliverTail } from '../storage/inbox-item.ts';
+import { openCutProxy } from './support/cut-proxy.ts';
+
+const bytes = (length: number) => new Uint8Array(length).fill(7);
+const outcomes = (results: readonly TargetResult[]) => results.map(({ outcome }) => outcome);
+const NOBODY = [TargetOutcome.NO_SESSION];
+const DONE = [TargetOutcome.ALREADY];
+const SOON = { timeout: 10_000 };
+
+async function serve(edge: EdgePort, port = 0) {
+  const opened = await openPort({
+    host: '127.0.0.1',
+    port,
+    mounts: [linkMount({ edge, clock: systemClock, log: silentLog })],
+    maxMessageBytes: limits.linkMessageBytes,
+    log: silentLog,
+  });
+  onTestFinished(() => opened.close(0));
+  return opened;
+}
+
+function openLinks(membership: FakeMembership, log = silentLog) {
+  const presence = new FakeWhereabouts();
+  const links = grpcEdgeLinks({ membership, presence, clock: systemClock, ids: systemIds, log });
+  onTestFinished(() => links[Symbol.asyncDispose]());
+  return links;
+}
+
+/** One edge behind a way that can be cut, and a router linked to it. */
+async function open(edge: FakeEdge = new FakeEdge('edge-1')) {
+  const port = await serve(edge);
+  const proxy = await openCutProxy(() => port.port);
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  const membership = new FakeMembership();
+  const member = edgeMember(edge, `127.0.0.1:${proxy.port}`);
+  membership.become(member);
+  const links = openLinks(membership);
+  await expect.poll(() => links.linked(), SOON).toEqual(['edge-1']);
+  const ask = async (seq: number, item = bytes(1)) =>
+    outcomes(await links.deliver('edge-1', [item], [target('ada', seq)]));
+  const seqs = () => edge.got.map(({ seq }) => seq);
+  return { edge, port, proxy, membership, member, links, ask, seqs };
+}
+
+it('do not wait for an edge that hangs, and use it again when it answers', async () => {
+  const { edge, ask, seqs } = await open();
+  const held = Promise.withResolvers<void>();
+  edge.hold = held.promise;
+  expect(await ask(1)).toEqual(NOBODY);
+  // Stalled: one batch asks whether it is back, others are answered at once.
+  const probe = ask(2);
+  expect(await Promise.race([ask(3), probe.then(() => 'only after the probe')])).toEqual(NOBODY);
+  edge.hold = undefined;
+  held.resolve();
+  await probe;
+  expect(await ask(4)).toEqual(DONE);
+  expect(seqs()).not.toContain(3);
+});
+
+it('say UNREACHABLE of an edge that takes a signal and does not answer', async () => {
+  const { edge, links, ask } = await open();
+  const held = Promise.withResolvers<void>();
+  edge.hold = held.promise;
+  const batch = ask(1);
+  await expect.poll(() => edge.got.length, SOON).toBe(1);
+  // It is behind a batch that hangs.
+  const result = outcomesOf(edge, backgroundSignal(edge.enter('ada'), 'ada'));
+  expect(await result).toEqual([SignalOutcome.UNREACHABLE]);
+  expect(edge.signals).toEqual([]);
+  expect(await batch).toEqual(NOBODY);
+  held.resolve();
+  await expect.poll(() => edge.signals.length, SOON).toBe(1);
+  expect(links.linked()).toEqual(['edge-1']);
+});
+
+it('keep no more than so many batches, and no more than so many bytes', async () => {
+  const { edge, ask } = await open();
+  const held = Promise.withResolvers<void>();
+  edge.hold = held.promise;
+  const waiting = Array.from({ length: limits.linkPendingCount }, (_, n) => ask(n));
+  expect(await ask(999)).toEqual(NOBODY);
+  edge.hold = undefined;
+  held.resolve();
+  expect(await Promise.all(waiting)).toEqual(Array(limits.linkPendingCount).fill(DONE));
+
+  const large = Array.from({ length: 12 }, (_, n) => ask(n, bytes(limits.linkBatchBytes)));
+  const answers = (await Promise.all(large)).flat();
+  const fitting = Math.floor(limits.linkBufferBytes / (limits.linkBatchBytes + 64));
+  expect(answers.slice(0, fitting)).toEqual(Array(fitting).fill(DONE[0]));
+  expect(answers.slice(fitting)).toEqual(Array(12 - fitting).fill(NOBODY[0]));
+});
+
+it('let batches wait for a link that is being opened, and refuse them at once when it cannot be', async () => {
+  const edge = new FakeEdge('edge-1');
+  const port = await serve(edge);
+  const membership = new FakeMembership();
+  membership.become(edgeMember(edge, `127.0.0.1:${port.port}`));
+  const links = openLinks(membership);
+  expect(links.linked()).toEqual([]);
+  expect(outcomes(await links.deliver('edge-1', [bytes(1)], [target('ada', 1)]))).toEqual(DONE);
+
+  await port.close(0);
+  membership.become(edgeMember(new FakeEdge('edge-2'), `127.0.0.1:${port.port}`));
+  // Nobody listens: the first answer comes when that is known, the others at once.
+  const startMs = systemClock.monotonic();
+  for (let n = 0; n < 50; n++)
+    expect(outcomes(await links.deliver('edge-2', [bytes(1)], [target('ada', n)]))).toEqual(NOBODY);
+  expect(systemClock.monotonic() - startMs).toBeLessThan(10 * limits.linkAnswerMs);
+});
+
+it('lose nothing when they are cut in the middle of a batch: what was not answered is sent again, and written once', async () => {
+  const setting = testHub();
+  const port = await serve(setting.hub);
+  const proxy = await openCutProxy(() => port.port);
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  const membership = new FakeMembership();
+  const { node, incarnation } = setting.hub;
+  membership.become(edgeMember(new FakeEdge(node, incarnation), `127.0.0.1:${proxy.port}`));
+  const links = openLinks(membership);
+  await expect.poll(() => links.linked(), SOON).toEqual([node]);
+  const { stream } = setting.open();
+  await settled();
+  const deliver = async (seq: number) => {
+    const item = deliverTail(setting.model.encoded(`n${seq}`), undefined);
+    const [result] = await links.deliver(node, [item, bytes(200_000)], [target('ada', seq)]);
+    return result?.outcome;
+  };
+  for (let seq = 1; seq <= 8; seq++) {
+    setting.model.add();
+    // Within the second batch of each round: the first was answered, this one never arrives as a whole.
+    if (seq % 2 === 0) proxy.cutAfter(100_000);
+    const first = await deliver(seq);
+    expect(first).toBe(seq % 2 === 0 ? TargetOutcome.NO_SESSION : TargetOutcome.WRITTEN);
+    // The row comes due: the router asks again.
+    if (seq % 2 === 0) await expect.poll(() => deliver(seq), SOON).toBe(TargetOutcome.WRITTEN);
+  }
+  expect(proxy.taken).toBeGreaterThanOrEqual(5);
+  expect(stream.of('deliver').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+it('answer for an edge that dies, and find the one that follows it at the same address or another', async () => {
+  const { edge, port, proxy, membership, links, ask } = await open();
+  edge.hold = new Promise<void>(() => {});
+  const lost = ask(1);
+  await expect.poll(() => edge.got.length, SOON).toBe(1);
+  await port.close(0);
+  expect(await lost).toEqual(NOBODY);
+  expect(links.viewOf('edge-1')).toBeUndefined();
+
+  // Restarted on the same port before the old lease ran out: another process, whose sessions are others.
+  const restarted = new FakeEdge('edge-1', '0002');
+  await serve(restarted, port.port);
+  await expect.poll(() => proxy.taken, SOON).toBeGreaterThan(1);
+  expect(await ask(2)).toEqual(NOBODY);
+  expect(restarted.got).toEqual([]);
+  membership.become(edgeMember(restarted, `127.0.0.1:${proxy.port}`));
+  await expect.poll(() => ask(3), SOON).toEqual(DONE);
+
+  const moved = new FakeEdge('edge-1', '0003');
+  const { port: elsewhere } = await serve(moved);
+  membership.become(edgeMember(moved, `127.0.0.1:${elsewhere}`));
+  await expect.poll(() => ask(4), SOON).toEqual(DONE);
+  expect(moved.got.map(({ seq }) => seq)).toContain(4);
+  expect(restarted.got.map(({ seq }) => seq)).not.toContain(4);
+});
+
+it('end with a clear status when the address belongs to another process', async () => {
+  const lines: string[] = [];
+  const log = createLog({ level: 'warn', destination: { write: (line: string) => void lines.push(line) } });
+  const edge = new FakeEdge('edge-1', '0002');
+  const port = await serve(edge);
+  const membership = new FakeMembership();
+  membership.become({ ...edgeMember(edge, `127.0.0.1:${port.port}`), incarnation: '0001' });
+  const links = openLinks(membership, log);
+  await expect.poll(() => lines.join(''), SOON).toContain('FAILED_PRECONDITION');
+  expect(lines.join('')).toContain('edge-1 (0002)');
+  expect(links.linked()).toEqual([]);
+  expect(edge.peers.size).toBe(0);
+});
+
+it('serve an edge that leaves until it closes them, and do not open them again', async () => {
+  const { edge, port, proxy, membership, member, links, ask } = await open();
+  membership.become();
+  expect(links.linked()).toEqual(['edge-1']);
+  expect(await ask(1)).toEqual(DONE);
+  // It was no leave but a lost lease: the link that held goes on, and is opened again when it breaks.
+  membership.become(member);
+  proxy.cut();
+  await expect.poll(() => ask(2), SOON).toEqual(DONE);
+  expect(proxy.taken).toBe(2);
+  membership.become();
+  await port.close(0);
+  await expect.poll(() => links.linked(), SOON).toEqual([]);
+  await serve(edge, port.port);
+  expect(await ask(3)).toEqual(NOBODY);
+  expect(proxy.taken).toBe(2);
+});
