@@ -1,14 +1,24 @@
-// Memory for the one message that a stream usually sends in a turn: framed once, given to the kernel, used again. A broadcast makes no garbage.
+// Memory for what a stream sends in one turn: framed in place, given to the kernel, used again. A broadcast makes no garbage.
 
-/** Longer chunks get memory of their own. */
-export const SLOT_BYTES = 1_024;
-/** More than a slice of the flush; together they stay in the processor's cache. */
-const SLOTS_COUNT = 128;
+interface Pool {
+  readonly bytes: number;
+  /** Together they stay in the processor's cache, and are more than a slice of the flush. */
+  readonly mostCount: number;
+  readonly free: FrameSlot[];
+  /** Of this pool, free or in use. */
+  made: number;
+}
 
 export class FrameSlot {
-  readonly bytes = Buffer.allocUnsafeSlow(SLOT_BYTES);
-  #view = this.bytes;
+  readonly bytes: Buffer;
+  readonly pool: Pool | undefined;
+  #view: Buffer;
   #from = 0;
+
+  constructor(bytes: Buffer, pool?: Pool) {
+    this.bytes = this.#view = bytes;
+    this.pool = pool;
+  }
 
   /** The bytes in [from, to), by the same object as before when they lie where they did. */
   view(from: number, to: number): Buffer {
@@ -20,23 +30,36 @@ export class FrameSlot {
   }
 }
 
-const free: FrameSlot[] = [];
-let made = 0;
+const poolOf = (bytes: number, mostCount: number): Pool => ({ bytes, mostCount, free: [], made: 0 });
+/** One message is the rule; a burst of ten or twenty fits into the larger. */
+const one = poolOf(1_024, 128);
+const burst = poolOf(8_192, 64);
 
-/** A slot, or undefined when all are in use. It is given back, or lost to the socket, within the turn's flush. */
-export function takeSlot(): FrameSlot | undefined {
-  const slot = free.pop();
-  if (slot !== undefined || made === SLOTS_COUNT) return slot;
-  made += 1;
-  return new FrameSlot();
+/** A slot of at least `bytes`. It is given back, or lost to the socket, within the turn's flush. */
+export function takeSlot(bytes: number): FrameSlot {
+  const pool = bytes <= one.bytes ? one : burst;
+  if (bytes > pool.bytes) return new FrameSlot(Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(bytes))));
+  const slot = pool.free.pop();
+  if (slot !== undefined) return slot;
+  if (pool.made === pool.mostCount) return new FrameSlot(Buffer.allocUnsafe(bytes));
+  pool.made += 1;
+  return new FrameSlot(Buffer.allocUnsafeSlow(pool.bytes), pool);
 }
 
-/** The kernel has its bytes. */
+/** One of at least `bytes` that begins with the first `used` of `slot`, which is given back. */
+export function largerSlot(slot: FrameSlot, bytes: number, used: number): FrameSlot {
+  const larger = takeSlot(Math.max(bytes, 2 * slot.bytes.length));
+  larger.bytes.set(slot.bytes.subarray(0, used));
+  giveBackSlot(slot);
+  return larger;
+}
+
+/** Nobody reads its bytes any more. */
 export function giveBackSlot(slot: FrameSlot): void {
-  free.push(slot);
+  slot.pool?.free.push(slot);
 }
 
 /** The socket holds on to its bytes. */
-export function loseSlot(): void {
-  made -= 1;
+export function loseSlot({ pool }: FrameSlot): void {
+  if (pool) pool.made -= 1;
 }

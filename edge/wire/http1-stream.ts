@@ -3,11 +3,11 @@ import type { Socket } from 'node:net';
 import type { CarillonError } from '../../runtime/errors.ts';
 import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
-import { type FrameSlot, giveBackSlot, loseSlot, SLOT_BYTES, takeSlot } from './frame-slots.ts';
+import { type FrameSlot, giveBackSlot, largerSlot, loseSlot, takeSlot } from './frame-slots.ts';
 import { headerPairs } from './http1-head.ts';
 import { type KernelHandle, kernelHandle, writeToKernel } from './kernel-writer.ts';
-import { ENVELOPE_BYTES, type Protocol, streamEnd } from './protocol.ts';
-import { putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
+import { type Protocol, streamEnd } from './protocol.ts';
+import { frameBytes, putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
 const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 const CRLF = Buffer.from('\r\n');
@@ -57,12 +57,11 @@ export class Http1Stream extends WireStream {
   #handle: KernelHandle | undefined;
   /** Given by `#handle` and not yet taken; -1: the socket has to be asked, for it may have bytes of its own. */
   #handleBytes = -1;
+  /** What waits for the flush. */
   #slot: FrameSlot | undefined;
-  /** A message may wait in a slot: the response's head is out, and the socket gives its bytes to the kernel at once. */
-  #slots = false;
+  /** The response's head is out, and the socket gives its bytes to the kernel at once. */
+  #direct = false;
   readonly #socket: Socket;
-  /** The turn's first message when it has no slot. */
-  #first: Buffer | undefined;
   /** Header lines of the request; made into `Headers` when asked for, as an idle stream needs none. */
   readonly #lines: string;
   #opening: string | undefined;
@@ -123,35 +122,51 @@ export class Http1Stream extends WireStream {
   }
 
   protected hold(head: Uint8Array, tail: Uint8Array | undefined): boolean {
-    const size = ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
-    const direct = this.#slots && size <= SLOT_BYTES - CHUNK_BYTES && this.unsentBytes === 0;
-    const slot = direct ? takeSlot() : undefined;
-    if (slot !== undefined) {
-      this.#slot = slot;
-      putFrame(slot.bytes, HEAD_BYTES, head, tail);
-    } else {
-      this.#first = Buffer.allocUnsafe(size);
-      putFrame(this.#first, 0, head, tail);
-    }
-    return direct;
+    const slot = takeSlot(CHUNK_BYTES + frameBytes(head, tail));
+    this.#slot = slot;
+    putFrame(slot.bytes, HEAD_BYTES, head, tail);
+    return this.#direct && this.unsentBytes === 0;
+  }
+
+  protected append(head: Uint8Array, tail: Uint8Array | undefined): void {
+    let slot = this.#slot as FrameSlot;
+    const at = HEAD_BYTES + this.pendingBytes;
+    const bytes = at + frameBytes(head, tail) + CRLF.length;
+    if (bytes > slot.bytes.length) slot = this.#slot = largerSlot(slot, bytes, at);
+    putFrame(slot.bytes, at, head, tail);
   }
 
   protected write(): void {
-    if (this.#slot !== undefined && this.more === undefined) this.#writeSlot(this.#slot);
-    else this.#writeAll();
+    const slot = this.#slot;
+    if (slot === undefined || this.#opening !== undefined) this.#writeFirst(slot);
+    else if (this.#direct && this.unsentBytes === 0) this.#writeSlot(slot);
+    else {
+      // TLS holds on to what it is given until it is encrypted, and a socket that waits until it has sent the rest.
+      this.#write(this.protocol.base64 ? this.#chunk(slot) : Buffer.from(this.#chunk(slot)));
+      giveBackSlot(slot);
+    }
   }
 
-  /** One message, in a slot: its chunk is finished in place. */
-  #writeSlot(slot: FrameSlot): void {
-    const size = this.pendingBytes;
+  #write(bytes: Buffer): void {
+    this.#handleBytes = -1;
+    this.#socket.write(bytes);
+  }
+
+  /** What waits as one chunk; it lies in the slot unless it had to be written as base64. */
+  #chunk(slot: FrameSlot): Buffer {
     const { bytes } = slot;
-    const from = putChunkHead(bytes, HEAD_BYTES, size);
-    const to = HEAD_BYTES + size;
-    bytes[to] = 13;
-    bytes[to + 1] = 10;
+    const to = HEAD_BYTES + this.pendingBytes;
+    const from = putChunkHead(bytes, HEAD_BYTES, this.pendingBytes);
     this.#slot = undefined;
     this.pendingBytes = 0;
-    const chunk = slot.view(from, to + 2);
+    if (this.protocol.base64) return Buffer.concat(chunkOf([toBase64(bytes.subarray(HEAD_BYTES, to))]));
+    bytes[to] = 13;
+    bytes[to + 1] = 10;
+    return slot.view(from, to + CRLF.length);
+  }
+
+  #writeSlot(slot: FrameSlot): void {
+    const chunk = this.#chunk(slot);
     if (this.#handle === undefined) this.#socket.write(chunk);
     else {
       const status = writeToKernel(this.#handle, chunk, this);
@@ -159,39 +174,23 @@ export class Http1Stream extends WireStream {
       else if (status < 0) this.#socket.destroy();
     }
     if (this.unsentBytes === 0) giveBackSlot(slot);
-    else loseSlot();
+    else loseSlot(slot);
   }
 
-  /** Everything else: the response's head, several messages, long ones, base64. */
-  #writeAll(): void {
-    const parts: Uint8Array[] = [];
-    const { base64 } = this.protocol;
-    if (this.#opening !== undefined) {
-      parts.push(Buffer.from(this.#opening, 'latin1'));
-      this.#opening = undefined;
-      // TLS holds on to what it is given until it is encrypted.
-      this.#slots = !base64 && !('encrypted' in this.#socket);
-      if (this.#slots) this.#handle = kernelHandle(this.#socket);
-    }
-    const slot = this.#slot;
-    if (this.pendingBytes > 0) {
-      const more = this.more ?? [];
-      const size = more.reduce((left, { length }) => left - length, this.pendingBytes);
-      const first = slot ? slot.bytes.subarray(HEAD_BYTES, HEAD_BYTES + size) : (this.#first as Buffer);
-      parts.push(...(base64 ? chunkOf([toBase64([first, ...more])]) : chunkOf([first, ...more])));
-      this.#first = this.#slot = this.more = undefined;
-      this.pendingBytes = 0;
-    }
-    if (parts.length > 0) {
-      this.#handleBytes = -1;
-      this.#socket.write(Buffer.concat(parts));
-    }
+  /** The response's head, with what waits behind it. */
+  #writeFirst(slot: FrameSlot | undefined): void {
+    if (this.#opening === undefined) return;
+    const head = Buffer.from(this.#opening, 'latin1');
+    this.#opening = undefined;
+    this.#write(slot ? Buffer.concat([head, this.#chunk(slot)]) : head);
     if (slot) giveBackSlot(slot);
+    this.#direct = !this.protocol.base64 && !('encrypted' in this.#socket);
+    if (this.#direct) this.#handle = kernelHandle(this.#socket);
   }
 
   override closed(why: CloseReason): void {
     if (this.#slot) giveBackSlot(this.#slot);
-    this.#slot = this.#first = undefined;
+    this.#slot = undefined;
     super.closed(why);
   }
 
@@ -199,7 +198,7 @@ export class Http1Stream extends WireStream {
     const { frame, trailers } = streamEnd(this.protocol, error);
     const socket = this.#socket;
     if (frame) {
-      const body = this.protocol.base64 ? toBase64([frame]) : frame;
+      const body = this.protocol.base64 ? toBase64(frame) : frame;
       socket.write(Buffer.concat(chunkOf([body])));
     }
     if (trailers) {
@@ -210,8 +209,8 @@ export class Http1Stream extends WireStream {
   }
 }
 
-const toBase64 = (parts: readonly Uint8Array[]): Buffer =>
-  Buffer.from(Buffer.concat(parts).toString('base64'), 'latin1');
+const toBase64 = (bytes: Uint8Array): Buffer =>
+  Buffer.from(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64'), 'latin1');
 
 function chunkOf(body: readonly Uint8Array[]): Uint8Array[] {
   const size = body.reduce((sum, { length }) => sum + length, 0);

@@ -7,9 +7,11 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { CarillonError } from '../../runtime/errors.ts';
+import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
-import { ENVELOPE_BYTES, type Protocol, streamEnd } from './protocol.ts';
-import { putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
+import { type FrameSlot, giveBackSlot, largerSlot, takeSlot } from './frame-slots.ts';
+import { type Protocol, streamEnd } from './protocol.ts';
+import { frameBytes, putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
 const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants;
 
@@ -42,7 +44,9 @@ export class Http2Stream extends WireStream {
   readonly #stream: OwnedStream;
   /** The stream forgets it when it is closed, and then it is needed. */
   readonly #session: Http2Session | undefined;
+  /** The turn's one message, in memory that node keeps until it is sent; and where several wait. */
   #first: Buffer | undefined;
+  #slot: FrameSlot | undefined;
   #handedBytes = 0;
   readonly #headers: IncomingHttpHeaders;
   #trailers: Headers | undefined;
@@ -103,19 +107,48 @@ export class Http2Stream extends WireStream {
   }
 
   protected hold(head: Uint8Array, tail: Uint8Array | undefined): boolean {
-    this.#first = Buffer.allocUnsafe(ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length));
+    this.#first = Buffer.allocUnsafe(frameBytes(head, tail));
     putFrame(this.#first, 0, head, tail);
     return false;
   }
 
+  protected append(head: Uint8Array, tail: Uint8Array | undefined): void {
+    const at = this.pendingBytes;
+    const bytes = at + frameBytes(head, tail);
+    let slot = this.#slot;
+    if (slot === undefined) {
+      slot = takeSlot(bytes);
+      slot.bytes.set(this.#first as Buffer);
+      this.#first = undefined;
+    } else if (bytes > slot.bytes.length) slot = largerSlot(slot, bytes, at);
+    this.#slot = slot;
+    putFrame(slot.bytes, at, head, tail);
+  }
+
+  /** What waits, in memory of its own. */
+  #take(): Buffer | undefined {
+    const slot = this.#slot;
+    const bytes = slot ? Buffer.from(slot.bytes.subarray(0, this.pendingBytes)) : this.#first;
+    this.#forget();
+    return bytes;
+  }
+
+  #forget(): void {
+    if (this.#slot) giveBackSlot(this.#slot);
+    this.#slot = this.#first = undefined;
+  }
+
   protected write(): void {
-    const first = this.#first;
-    if (first === undefined) return;
-    const bytes = this.more === undefined ? first : Buffer.concat([first, ...this.more]);
-    this.#first = this.more = undefined;
+    const bytes = this.#take();
+    if (bytes === undefined) return;
     this.#handedBytes += bytes.length;
     this.pendingBytes = 0;
     this.#stream.write(this.protocol.base64 ? Buffer.from(bytes.toString('base64')) : bytes);
+  }
+
+  override closed(why: CloseReason): void {
+    this.#forget();
+    super.closed(why);
   }
 
   protected finish(error: CarillonError | undefined): void {

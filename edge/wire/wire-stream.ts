@@ -35,12 +35,12 @@ export abstract class WireStream implements ClientStream, Flushable {
   protected pendingBytes = 0;
   #over = false;
   #queued = false;
+  /** More than one message waits for the flush. */
+  #several = false;
   /** Several messages came in the turn before: from the first on they wait for the turn's end and go as one write. */
   #bursts = false;
   /** The turn in which a message was written at once; negative when a second one came in it, which waits for its end. */
   #turn = 0;
-  /** Envelopes, heads and tails after the first message of the turn. */
-  protected more: Uint8Array[] | undefined;
   protected readonly protocol: Protocol;
   readonly #owner: StreamOwner;
   #rare: Rare | undefined;
@@ -58,10 +58,11 @@ export abstract class WireStream implements ClientStream, Flushable {
   /** Bytes that the kernel has taken since the beginning. */
   protected abstract get takenBytes(): number;
   /**
-   * Holds the first message of a turn: one is the rule, and need not be copied twice. True when it may be written at once,
-   * for the kernel will take it.
+   * Holds the first message of a turn. True when it may be written at once, for the kernel will take it.
    */
   protected abstract hold(head: Uint8Array, tail: Uint8Array | undefined): boolean;
+  /** Holds one more message, behind the `pendingBytes` that wait already. */
+  protected abstract append(head: Uint8Array, tail: Uint8Array | undefined): void;
   /** Hands what waits to the transport in one write, and sets `pendingBytes` to 0. */
   protected abstract write(): void;
   /** Writes the end; what waited went before it. */
@@ -83,7 +84,7 @@ export abstract class WireStream implements ClientStream, Flushable {
       head = jsonMessage(head, tail);
       tail = undefined;
     }
-    const size = ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
+    const size = frameBytes(head, tail);
     if (this.pendingBytes === 0) {
       const direct = this.hold(head, tail) && !this.#queued && !this.#bursts;
       if (direct) {
@@ -97,12 +98,8 @@ export abstract class WireStream implements ClientStream, Flushable {
         this.#turn = -turn;
       }
     } else {
-      this.more ??= [];
-      const front = Buffer.allocUnsafe(ENVELOPE_BYTES + head.length);
-      putEnvelope(front, 0, size - ENVELOPE_BYTES);
-      front.set(head, ENVELOPE_BYTES);
-      this.more.push(front);
-      if (tail !== undefined) this.more.push(tail);
+      this.#several = true;
+      this.append(head, tail);
     }
     this.pendingBytes += size;
     if (!this.#queued) this.queueFlush();
@@ -117,7 +114,8 @@ export abstract class WireStream implements ClientStream, Flushable {
     this.#queued = false;
     if (this.#over) return;
     const waits = this.pendingBytes;
-    this.#bursts = this.#turn < 0 || this.more !== undefined;
+    this.#bursts = this.#turn < 0 || this.#several;
+    this.#several = false;
     if (this.#turn < 0) this.#turn = 0;
     this.write();
     const unsent = this.unsentBytes;
@@ -182,7 +180,6 @@ export abstract class WireStream implements ClientStream, Flushable {
     if (rare.why !== undefined) return;
     rare.why = why;
     this.#over = true;
-    this.more = undefined;
     rare.drained = undefined;
     this.pendingBytes = 0;
     rare.deadline?.[Symbol.dispose]();
@@ -217,6 +214,10 @@ function putEnvelope(into: Uint8Array, at: number, length: number): void {
   into[at + 3] = length >>> 8;
   into[at + 4] = length;
 }
+
+/** What a message takes with its envelope. */
+export const frameBytes = (head: Uint8Array, tail: Uint8Array | undefined): number =>
+  ENVELOPE_BYTES + head.length + (tail === undefined ? 0 : tail.length);
 
 /** Writes a message behind its envelope into `into` from `at` on. */
 export function putFrame(into: Uint8Array, at: number, head: Uint8Array, tail: Uint8Array | undefined): void {
