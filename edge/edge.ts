@@ -16,7 +16,6 @@ import { AckQueue } from './ack-queue.ts';
 import { Admission, type AdmissionBounds, defaultAdmission } from './admission.ts';
 import { drain } from './drain.ts';
 import { Hub } from './hub.ts';
-import { linkMount } from './link-server.ts';
 import { Reports } from './reports.ts';
 import { edgeMount } from './service.ts';
 import { subscribeHandler } from './subscribe.ts';
@@ -38,14 +37,12 @@ export interface EdgeOptions {
 }
 
 export interface Edge extends AsyncDisposable {
-  /** For links, in this process or by `link`. */
+  /** For links, in this process or by the link port. */
   readonly port: EdgePort;
   /** For the wire. It validates requests itself. */
   readonly subscribe: SubscribeHandler;
   /** The unary methods of EdgeService. */
   readonly service: Mount;
-  /** EdgeLinkService. */
-  readonly link: Mount;
   /** Open streams. */
   readonly streams: number;
   /** Refuses new streams and ends those that are open, within `limits.drainSpreadMs + limits.drainAckMs`. */
@@ -79,7 +76,6 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     port: hub,
     subscribe: subscribeHandler(hub, admission, log),
     service: edgeMount({ hub, acks, reports, db }),
-    link: linkMount({ edge: hub, clock, log }),
     get streams() {
       return hub.streams;
     },

@@ -9,6 +9,7 @@ import {
   DeliverResponseSchema,
   EdgeLinkService,
 } from '../gen/carillon/v1/edge_link_pb.ts';
+import type { Authenticator } from '../runtime/authenticator.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { limits } from '../runtime/limits.ts';
@@ -160,6 +161,11 @@ export interface LinkServerOptions {
   log: Log;
 }
 
+export interface LinkMountOptions extends LinkServerOptions {
+  /** Says which process of the mesh it is that opens a link. */
+  authenticator: Authenticator;
+}
+
 /** Serves one stream per router until the router, or the port, ends it. */
 export async function* serveLink(
   { edge, clock, log }: LinkServerOptions,
@@ -205,5 +211,9 @@ export async function* serveLink(
   }
 }
 
-export const linkMount = (options: LinkServerOptions): Mount =>
-  mount(EdgeLinkService, { deliver: (requests, context) => serveLink(options, requests, context) });
+export const linkMount = (options: LinkMountOptions): Mount =>
+  mount(
+    EdgeLinkService,
+    { deliver: (requests, context) => serveLink(options, requests, context) },
+    { authenticator: options.authenticator },
+  );

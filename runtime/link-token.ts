@@ -2,6 +2,7 @@
 import { createHash, hkdfSync } from 'node:crypto';
 import { errors, jwtVerify, SignJWT } from 'jose';
 import type { Authenticator, CallHeaders } from './authenticator.ts';
+import { bearerToken } from './bearer.ts';
 import { CarillonError } from './errors.ts';
 import type { Principal } from './identity.ts';
 import { limits } from './limits.ts';
@@ -14,16 +15,9 @@ const TYPE = 'carillon-link+jwt';
 const keyOf = (secret: string): Uint8Array =>
   new Uint8Array(hkdfSync('sha256', secret, '', 'carillon link token', 32));
 
-export interface LinkTokenOptions {
-  /** CARILLON_CLUSTER_SECRET. */
-  secret: string;
-  /** The mesh's clock: the machines' may differ. */
-  nowMs(): number;
-}
-
-/** Signs a token for `node`, good for `limits.linkTokenMs`. */
-export function signLinkToken({ secret, nowMs }: LinkTokenOptions, node: string): Promise<string> {
-  const now = Math.floor(nowMs() / 1_000);
+/** Signs a token for `node`, good for `limits.linkTokenMs` from `nowMs`, which is the mesh's clock: machines' may differ. */
+export function signLinkToken(secret: string, node: string, nowMs: number): Promise<string> {
+  const now = Math.floor(nowMs / 1_000);
   return new SignJWT()
     .setProtectedHeader({ alg: 'HS256', typ: TYPE })
     .setIssuer(ISSUER)
@@ -54,7 +48,7 @@ async function verify(key: Uint8Array, token: string, nowMs: number): Promise<Pr
       audience: AUDIENCE,
       requiredClaims: ['sub', 'iat', 'exp'],
       maxTokenAge: limits.linkTokenMs / 1_000,
-      clockTolerance: limits.linkTokenSkewMs / 1_000,
+      clockTolerance: limits.tokenLeewayMs / 1_000,
       currentDate: new Date(nowMs),
     });
     return peer(token, (payload.iat ?? 0) * 1_000, (payload.exp ?? 0) * 1_000);
@@ -64,24 +58,23 @@ async function verify(key: Uint8Array, token: string, nowMs: number): Promise<Pr
   }
 }
 
+export interface LinkAuthenticatorOptions {
+  /** CARILLON_CLUSTER_SECRET. */
+  secret?: string | undefined;
+  /** The mesh's clock. */
+  nowMs(): number;
+}
+
 /**
  * Who may open a link. With a secret: who brings a token that it has signed. Without: everybody who reaches the port, so
  * that this is for loopback, and for ports that ask for a certificate of the mesh's own authority.
  */
-export function linkAuthenticator(options: LinkTokenOptions | { nowMs(): number }): Authenticator {
-  const key = 'secret' in options ? keyOf(options.secret) : undefined;
+export function linkAuthenticator({ secret, nowMs }: LinkAuthenticatorOptions): Authenticator {
+  const key = secret === undefined ? undefined : keyOf(secret);
   return {
-    nowMs: () => options.nowMs(),
-    authenticate(headers: CallHeaders) {
-      if (!key) return peer('', 0, undefined);
-      const [, token] = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i.exec(headers.get('authorization') ?? '') ?? [];
-      if (!token)
-        throw new CarillonError(
-          'UNAUTHENTICATED',
-          'A link is opened with a token of the mesh (CARILLON_CLUSTER_SECRET).',
-        );
-      return verify(key, token, options.nowMs());
-    },
+    nowMs,
+    authenticate: (headers: CallHeaders) =>
+      key ? verify(key, bearerToken(headers), nowMs()) : peer('', 0, undefined),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

@@ -12,7 +12,7 @@ import {
 import { grpcEdgeLinks } from '../cluster/edge-link.grpc.ts';
 import type { EdgePort, TargetResult } from '../cluster/edge-link.ts';
 import { settled, testHub } from '../edge/hub.fixture.ts';
-import { linkMount } from '../edge/link-server.ts';
+import { openLinkMount } from '../edge/link-server.fixture.ts';
 import { SignalOutcome, TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemIds } from '../runtime/ids.ts';
@@ -32,7 +32,7 @@ async function serve(edge: EdgePort, port = 0) {
   const opened = await openPort({
     host: '127.0.0.1',
     port,
-    mounts: [linkMount({ edge, clock: systemClock, log: silentLog })],
+    mounts: [openLinkMount(edge)],
     maxMessageBytes: limits.linkMessageBytes,
     log: silentLog,
   });

@@ -13,7 +13,7 @@ import { grpcEdgeLinks } from '../cluster/edge-link.grpc.ts';
 import { localEdgeLinks } from '../cluster/edge-link.local.ts';
 import type { EdgeLinks, EdgePort, TargetResult } from '../cluster/edge-link.ts';
 import { edgesToAsk } from '../cluster/whom.ts';
-import { linkMount } from '../edge/link-server.ts';
+import { openLinkMount } from '../edge/link-server.fixture.ts';
 import { SignalOutcome, TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemIds } from '../runtime/ids.ts';
@@ -41,7 +41,7 @@ const serve = (edge: EdgePort) =>
   openPort({
     host: '127.0.0.1',
     port: 0,
-    mounts: [linkMount({ edge, clock: systemClock, log: silentLog })],
+    mounts: [openLinkMount(edge)],
     maxMessageBytes: limits.linkMessageBytes,
     log: silentLog,
   });

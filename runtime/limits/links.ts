@@ -25,9 +25,8 @@ export const linksLimits = {
   linkSilentMs: 10_000,
   linkKeepaliveMs: 5_000,
   linkKeepaliveAnswerMs: 3_000,
-  /** A token for a link is good for so long; it is looked at when the link opens. Clocks may differ by the other. */
+  /** A token for a link is good for so long; it is looked at when the link opens. */
   linkTokenMs: 60_000,
-  linkTokenSkewMs: 30_000,
   /** Changes, signals, results in one message besides batches. */
   linkMailCount: 1_000,
   /** Changes are told to the other edges so often, all users of that time together. */
