@@ -7,7 +7,9 @@ membershipContract('memory', async () => {
   return {
     open: () => ({
       announce: membership.announce.bind(membership),
-      edges: membership.edges.bind(membership),
+      view: membership.view.bind(membership),
+      refresh: membership.refresh.bind(membership),
+      watch: membership.watch.bind(membership),
       // One process has one membership, which outlives each who asks.
       [Symbol.asyncDispose]: () => Promise.resolve(),
     }),

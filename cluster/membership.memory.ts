@@ -1,26 +1,48 @@
-// Membership within one process: an edge is a member from its announcement to its disposal.
-import type { EdgeMember, Membership } from './membership.ts';
+// Membership within one process: a member from its announcement to its disposal.
+import type { Member, Membership, View } from './membership.ts';
+import { memberKey, Views, viewOf } from './views.ts';
 
 export class MemoryMembership implements Membership {
-  readonly #members = new Map<string, EdgeMember>();
+  readonly #announced = new Set<Member>();
+  readonly #views = new Views();
 
-  announce(member: EdgeMember): Promise<AsyncDisposable> {
-    this.#members.set(member.node, member);
+  announce(member: Member): Promise<AsyncDisposable> {
+    const own = { ...member };
+    this.#announced.add(own);
+    this.#look();
     return Promise.resolve({
       [Symbol.asyncDispose]: () => {
-        // An older incarnation that ends late leaves the newer one alone.
-        if (this.#members.get(member.node) === member) this.#members.delete(member.node);
+        if (this.#announced.delete(own)) this.#look();
         return Promise.resolve();
       },
     });
   }
 
-  edges(): Promise<EdgeMember[]> {
-    return Promise.resolve([...this.#members.values()]);
+  /** Of each node its newest incarnation counts, whatever the order in which they come and go. */
+  #look(): void {
+    const newest = new Map<string, Member>();
+    for (const member of this.#announced) {
+      const known = newest.get(memberKey(member));
+      if (!known || known.incarnation < member.incarnation) newest.set(memberKey(member), member);
+    }
+    this.#views.set(viewOf(this.#views.present.number + 1n, newest.values()));
+  }
+
+  view(): View {
+    return this.#views.present;
+  }
+
+  refresh(): Promise<View> {
+    return Promise.resolve(this.#views.present);
+  }
+
+  watch(listener: (view: View) => void): () => void {
+    return this.#views.watch(listener);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#members.clear();
+    this.#announced.clear();
+    this.#views.clear();
     return Promise.resolve();
   }
 }

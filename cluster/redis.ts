@@ -13,11 +13,15 @@ export interface RedisOptions {
   prefix?: string;
   log: Log;
   clock: Clock;
+  /** A connection without any answer for so long is given up. Default: `limits.redisSilentMs`. */
+  silentMs?: number;
 }
 
 const unavailable = (cause?: unknown) => new CarillonError('CLUSTER_UNAVAILABLE', undefined, { cause });
 
-function connectTo({ url, prefix = 'carillon:', log }: RedisOptions) {
+const PREFIX = 'carillon:';
+
+function connectTo({ url, prefix = PREFIX, log, silentMs = limits.redisSilentMs }: RedisOptions) {
   const [firstMs, lastMs] = limits.redisReconnectMs;
   let away = false;
   const client = createClient({
@@ -30,7 +34,7 @@ function connectTo({ url, prefix = 'carillon:', log }: RedisOptions) {
     pingInterval: limits.redisPingMs,
     socket: {
       connectTimeout: limits.redisConnectMs,
-      socketTimeout: limits.redisSilentMs,
+      socketTimeout: silentMs,
       reconnectStrategy: (retries) => Math.min(firstMs * 2 ** Math.min(retries, 10), lastMs),
     },
   });
@@ -50,11 +54,13 @@ export type RedisClient = ReturnType<typeof connectTo>;
 export class RedisConnection implements AsyncDisposable {
   readonly #client: RedisClient;
   readonly #clock: Clock;
+  readonly #prefix: string;
   #closed = false;
 
   /** Begins to connect, and never gives up. */
   constructor(options: RedisOptions) {
     this.#clock = options.clock;
+    this.#prefix = options.prefix ?? PREFIX;
     this.#client = connectTo(options);
     this.#client.connect().catch(() => {});
   }
@@ -71,6 +77,19 @@ export class RedisConnection implements AsyncDisposable {
   /** Called whenever a connection stands: what could not be said before may be said now. */
   onReady(listener: () => void): void {
     this.#client.on('ready', listener);
+  }
+
+  /** Calls `listener` with what is published under the prefixed `name`, for as long as the connection lives. A hint: while it is broken nothing comes. */
+  subscribe(name: string, listener: (message: string) => void): void {
+    let subscribed = false;
+    this.onReady(() => {
+      // The client itself subscribes again after it has reconnected.
+      if (subscribed) return;
+      subscribed = true;
+      this.#client.subscribe(`${this.#prefix}${name}`, listener).catch(() => {
+        subscribed = false;
+      });
+    });
   }
 
   /** Resolves once Redis answers, or after `redisConnectMs`. */

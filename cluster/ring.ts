@@ -46,6 +46,15 @@ function inOrder(edges: readonly RingEdge[]): RingEdge[] {
     .sort((a, b) => Buffer.compare(Buffer.from(a.node), Buffer.from(b.node)));
 }
 
+function hashInOrder(edges: readonly RingEdge[]): string {
+  const hash = createHash('sha256').update(VERSION).update(SEPARATOR);
+  for (const { node, weight } of edges) hash.update(`${weight} ${node}`).update(SEPARATOR);
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** The hash of the ring of these edges, without making its table. */
+export const ringHash = (edges: readonly RingEdge[]): string => hashInOrder(inOrder(edges));
+
 const keyOf = ({ node, weight }: RingEdge): string => `${weight} ${node}`;
 
 export class Ring {
@@ -58,7 +67,7 @@ export class Ring {
 
   private constructor(edges: readonly RingEdge[], former: Ring | undefined) {
     this.#nodes = edges.map(({ node }) => node);
-    this.hash = Ring.#hashOf(edges);
+    this.hash = hashInOrder(edges);
     const known = former ? former.#columns : new Map<string, Uint32Array>();
     this.#columns = new Map(edges.map((edge) => [keyOf(edge), known.get(keyOf(edge)) ?? columnOf(edge)]));
     this.#owners = Ring.#best([...this.#columns.values()]);
@@ -70,12 +79,6 @@ export class Ring {
    */
   static of(edges: readonly RingEdge[], former?: Ring): Ring {
     return new Ring(inOrder(edges), former);
-  }
-
-  static #hashOf(edges: readonly RingEdge[]): string {
-    const hash = createHash('sha256').update(VERSION).update(SEPARATOR);
-    for (const { node, weight } of edges) hash.update(`${weight} ${node}`).update(SEPARATOR);
-    return hash.digest('hex').slice(0, 16);
   }
 
   /** The column with the best score in each slot; of equal ones the first. */

@@ -3,6 +3,20 @@
 export const clusterLimits = {
   /** So many times the users of an edge of weight 1. A unit of weight is a pass over the slots, 0.25 ms, once. */
   ringWeightMax: 8,
+  /** So long former owners are asked too, while a linked edge has not said that it has the present view. */
+  viewDifferMs: 15_000,
+  /** Rings before the present one that are kept, when edges come and go one after the other. */
+  formerRingsCount: 4,
+  /**
+   * A death is seen when the lease has ended: the 3 s that a mesh has for it, less half a second to tell everybody. Of that
+   * a process whose event loop stands still has two seconds until it counts as dead.
+   */
+  membershipLeaseMs: 2_500,
+  membershipRenewMs: 400,
+  /** Looks at the view that are asked for while one is under way. */
+  membershipLookMs: 20,
+  /** A half-open connection is replaced while the lease still holds. */
+  membershipSilentMs: 1_500,
   /** An edge that has not renewed for so long is gone, and its users with it. */
   edgeLeaseMs: 6_000,
   edgeRenewMs: 2_000,
