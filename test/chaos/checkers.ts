@@ -1,11 +1,7 @@
-// What must hold after the storm, judged from outside alone.
-import { createClient } from '@connectrpc/connect';
-import { createConnectTransport } from '@connectrpc/connect-node';
-import pLimit from 'p-limit';
-import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
-import { DeliveryState, DeliveryStateSchema } from '../../gen/carillon/v1/notification_pb.ts';
-import { systemClock } from '../../runtime/clock.ts';
-import type { Accepted, History } from './history.ts';
+// What must hold after the storm: pure judgements of a history.
+import { type Expected, expectedOf, unmailed } from './arrivals.ts';
+import type { Arrival, History } from './history.ts';
+import { type FaultWindow, Windows, windowsOf } from './windows.ts';
 
 export interface Verdict {
   checker: string;
@@ -13,124 +9,209 @@ export interface Verdict {
   said: string;
 }
 
-const DONE = new Set<DeliveryState>([DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.OPENED]);
-
-/** Whether everything that was accepted has arrived; asked again and again until it has, or time is up. */
-function missing(history: History): Accepted[] {
-  const seen = new Set(history.seen.map(({ notificationId }) => notificationId));
-  const mailed = new Set(history.mails.map(({ notificationId }) => notificationId));
-  return history.accepted.filter(
-    ({ kind, notificationId }) => !(kind === 'in_app' ? seen : mailed).has(notificationId),
-  );
+/** What is promised. */
+export interface Bounds {
+  /** Outside fault windows: accepted → acknowledged. */
+  usualMs: number;
+  /** The share of those that must keep it, 0 to 1. */
+  usualShare: number;
+  /** From the end of a fault to everything that was accepted before being acknowledged. */
+  recoveryMs: number;
+  /** From SIGTERM to the end of a process. */
+  leaveMs: number;
+  /** Streams opened on one edge within a second while all edges are restarted one after the other. */
+  reconnectsPerSecond: number;
 }
 
-/** Waits until nothing is missing; gives up after `withinMs`. Returns how long it took. */
-export async function quiesce(history: History, withinMs: number): Promise<number> {
-  const startedMs = systemClock.monotonic();
-  while (missing(history).length > 0 && systemClock.monotonic() - startedMs < withinMs)
-    await systemClock.sleep(200);
-  return systemClock.monotonic() - startedMs;
-}
+const NAMED = 5;
+const some = (of: readonly string[]): string => (of.length === 0 ? '' : `: ${of.slice(0, NAMED).join(', ')}`);
 
-export async function judge(history: History, ingest: string): Promise<Verdict[]> {
-  return [
-    total(history),
-    seenOnce(history),
-    ordered(history),
-    await mailedOnce(history, ingest),
-    onePerKey(history),
-    await audited(history, ingest),
-  ];
-}
-
-function total(history: History): Verdict {
-  const lost = missing(history);
-  return {
-    checker: 'total: every accepted key was delivered',
-    ok: lost.length === 0,
-    said: `${history.accepted.length} accepted, ${lost.length} lost${lost
-      .slice(0, 5)
-      .map((one) => ` ${one.kind}:${one.key}:${one.notificationId}`)
-      .join('')}`,
-  };
-}
-
-function doubles<T>(of: readonly T[], key: (one: T) => string): string[] {
+export function doubles<T>(of: readonly T[], key: (one: T) => string): string[] {
   const counts = new Map<string, number>();
   for (const one of of) counts.set(key(one), (counts.get(key(one)) ?? 0) + 1);
   return [...counts].filter(([, count]) => count > 1).map(([text]) => text);
 }
 
-function seenOnce(history: History): Verdict {
-  const twice = doubles(history.seen, (one) => `${one.userId} ${one.notificationId}`);
+export function nothingLost(history: History): Verdict {
+  const expected = expectedOf(history);
+  const lost = [
+    ...expected
+      .filter(({ seen }) => !seen)
+      .map(({ accepted, device }) => `${accepted.key} ${accepted.notificationId} on device ${device.id}`),
+    ...unmailed(history).map(({ key, notificationId }) => `${key} ${notificationId} as mail`),
+  ];
   return {
-    checker: 'unique: no client handler saw one twice',
+    checker: 'total: everything that was accepted reached every device or mailbox it was for',
+    ok: lost.length === 0 && history.accepted.length > 0,
+    said: `${history.accepted.length} accepted, ${expected.length} for devices, ${lost.length} lost${some(lost)}`,
+  };
+}
+
+export function seenOnce(history: History): Verdict {
+  const twice = doubles(history.seen, ({ device, notificationId }) => `device ${device} ${notificationId}`);
+  return {
+    checker: 'unique: no handler saw one twice',
     ok: twice.length === 0,
-    said: `${history.seen.length} seen, ${twice.length} twice ${twice.slice(0, 5).join(', ')}`,
+    said: `${history.seen.length} seen, ${twice.length} twice${some(twice)}`,
   };
 }
 
-function ordered(history: History): Verdict {
-  const last = new Map<string, number>();
-  const bad: string[] = [];
-  for (const { userId, seq } of history.seen) {
-    const before = last.get(userId);
-    if (before !== undefined && seq !== before + 1) bad.push(`${userId}: ${before} then ${seq}`);
-    last.set(userId, seq);
+/** Nobody marks anything in these runs, so that a hole in the sequence is a loss. */
+export function inOrder(history: History): Verdict {
+  const last = new Map<number, number>();
+  const breaks: string[] = [];
+  for (const { device, seq } of history.seen) {
+    const before = last.get(device);
+    if (before !== undefined && seq !== before + 1) breaks.push(`device ${device}: ${before} then ${seq}`);
+    last.set(device, seq);
   }
   return {
-    checker: 'order: per user without a gap over every resume',
-    ok: bad.length === 0,
-    said: `${last.size} users, ${bad.length} breaks ${bad.slice(0, 5).join(', ')}`,
+    checker: 'order: on every device without a gap, over every resume',
+    ok: breaks.length === 0,
+    said: `${last.size} devices, ${breaks.length} breaks${some(breaks)}`,
   };
 }
 
-/** A doubled mail is allowed only where the mesh itself says that an attempt was ambiguous. */
-async function mailedOnce(history: History, ingest: string): Promise<Verdict> {
-  const client = createClient(IngestService, createConnectTransport({ baseUrl: ingest, httpVersion: '1.1' }));
-  const twice = doubles(history.mails, (mail) => mail.notificationId);
-  const users = new Map(history.accepted.map((one) => [one.notificationId, one.userId]));
-  const undeclared: string[] = [];
-  for (const notificationId of twice) {
-    const { decisions } = await client.explain({ notificationId, userId: users.get(notificationId) ?? '' });
-    if (!decisions.some(({ rule }) => rule.includes('ambiguous'))) undeclared.push(notificationId);
-  }
-  return {
-    checker: 'unique: no mail was doubled but for counted ambiguous attempts',
-    ok: undeclared.length === 0,
-    said: `${history.mails.length} mails, ${twice.length} doubled and declared ambiguous, ${undeclared.length} undeclared ${undeclared.slice(0, 5).join(', ')}`,
-  };
-}
-
-function onePerKey(history: History): Verdict {
-  const twice = doubles(history.accepted, (one) => one.notificationId);
+export function onePerKey(history: History): Verdict {
+  const twice = doubles(history.accepted, ({ notificationId }) => notificationId);
   return {
     checker: 'idempotency: one notification per key',
     ok: twice.length === 0,
-    said: `${history.refusals} calls were refused or cut off and repeated, ${twice.length} ids given twice`,
+    said: `${history.refusals.length} calls were refused or cut off and repeated, ${twice.length} ids given twice${some(twice)}`,
   };
 }
 
-async function audited(history: History, ingest: string): Promise<Verdict> {
-  const client = createClient(IngestService, createConnectTransport({ baseUrl: ingest, httpVersion: '1.1' }));
-  const limit = pLimit(16);
-  const open: string[] = [];
-  await Promise.all(
-    history.accepted.map(({ notificationId, key }) =>
-      limit(async () => {
-        const { status } = await client.getNotification({ notificationId });
-        const bad = status?.deliveries.filter(({ state }) => !DONE.has(state)) ?? [];
-        if (bad.length > 0 || status?.deliveries.length === 0) {
-          open.push(
-            `${key} (${notificationId}): ${bad.map(({ state, reason }) => `${DeliveryStateSchema.value[state]?.localName} ${reason}`).join() || 'no delivery'}`,
-          );
-        }
-      }),
-    ),
-  );
+export function nobodySurprised(history: History, leaveMs: number): Verdict {
+  const slow = history.leaves
+    .filter(({ code, ms }) => code !== 0 || ms > leaveMs)
+    .map(({ what, code, ms }) => `${what}: ${code === null ? 'by force' : `exit ${code}`} after ${ms} ms`);
+  const bad = [...history.surprises, ...slow];
+  const slowest = Math.max(0, ...history.leaves.map(({ ms }) => ms));
   return {
-    checker: 'audit: the store agrees, every row has come to its end',
-    ok: open.length === 0,
-    said: `${history.accepted.length} looked at, ${open.length} disagree ${open.slice(0, 5).join('; ')}`,
+    checker: `leaving: within ${leaveMs / 1_000} s of SIGTERM, and nobody ends unasked`,
+    ok: bad.length === 0,
+    said: `${history.leaves.length} left, the slowest in ${(slowest / 1_000).toFixed(1)} s; ${bad.length} bad${some(bad)}`,
+  };
+}
+
+export const windowsIn = (history: History, recoveryMs: number, nowMs: number): Windows =>
+  new Windows(windowsOf(history.faults, recoveryMs, nowMs));
+
+/** Accepted when nothing was broken, nothing broke within `usualMs`, and the device had not hung up by itself. */
+export function undisturbed(
+  history: History,
+  windows: Windows,
+  expected: readonly Expected[],
+  usualMs: number,
+): Expected[] {
+  const away = Map.groupBy(history.absences, ({ device }) => device);
+  return expected.filter(({ accepted: { calledMs }, device }) => {
+    const untilMs = calledMs + usualMs;
+    if (windows.touching(calledMs, untilMs)) return false;
+    return !away.get(device.id)?.some((one) => one.fromMs <= untilMs && one.untilMs >= calledMs);
+  });
+}
+
+export function usuallyAtOnce(history: History, windows: Windows, bounds: Bounds): Verdict {
+  const concerned = undisturbed(history, windows, expectedOf(history), bounds.usualMs);
+  const late = concerned.filter(
+    ({ accepted, seen }) => !((seen?.ackedMs ?? Infinity) - accepted.calledMs <= bounds.usualMs),
+  );
+  const share = concerned.length === 0 ? 0 : 1 - late.length / concerned.length;
+  return {
+    checker: `in time: ${bounds.usualShare * 100} % acknowledged within ${bounds.usualMs / 1_000} s outside fault windows`,
+    ok: share >= bounds.usualShare,
+    said: `${concerned.length} messages, ${(share * 100).toFixed(3)} %, ${late.length} late${some(
+      late.map(
+        ({ accepted, device, seen }) =>
+          `${accepted.key} on device ${device.id} (${device.kind}) after ${(seen?.ackedMs ?? Infinity) - accepted.calledMs} ms`,
+      ),
+    )}`,
+  };
+}
+
+/** Everything, whenever it was accepted; what was accepted outside of windows has as long as a recovery takes. */
+export function allAfterHealing(history: History, windows: Windows, bounds: Bounds): Verdict {
+  const late = expectedOf(history).flatMap(({ accepted, device, seen }) => {
+    const inside = windows.touching(accepted.calledMs, accepted.answeredMs) !== undefined;
+    const dueMs = windows.dueMs(accepted.answeredMs, inside ? bounds.usualMs : bounds.recoveryMs);
+    const byMs = (seen?.ackedMs ?? Infinity) - dueMs;
+    return byMs > 0 ? [{ byMs, accepted, device }] : [];
+  });
+  const worst = late.toSorted((a, b) => b.byMs - a.byMs);
+  return {
+    checker: `recovery: all acknowledged within ${bounds.recoveryMs / 1_000} s of healing`,
+    ok: late.length === 0,
+    said: `${late.length} late${some(
+      worst.map(
+        ({ byMs, accepted, device }) =>
+          `${accepted.key} on device ${device.id} (${device.kind}) by ${byMs} ms, after ${faultsBefore(windows, accepted.answeredMs)}`,
+      ),
+    )}`,
+  };
+}
+
+function faultsBefore(windows: Windows, atMs: number): string {
+  const window = windows.all.findLast(({ beganMs }) => beganMs <= atMs);
+  return window ? window.faults.map(({ what }) => what).join(' + ') : 'no fault';
+}
+
+/** How long after the last fault of the window had healed its last message was acknowledged, in milliseconds. */
+export function recoveryOf(window: FaultWindow, expected: readonly Expected[]): number {
+  let lastMs = window.healedMs;
+  for (const { accepted, seen } of expected)
+    if (accepted.answeredMs >= window.beganMs && accepted.answeredMs <= window.healedMs)
+      lastMs = Math.max(lastMs, seen?.ackedMs ?? Infinity);
+  return lastMs - window.healedMs;
+}
+
+/** The most that came to one edge within any second of `[fromMs, toMs]`. */
+export function busiestSecond(
+  arrivals: readonly Arrival[],
+  fromMs: number,
+  toMs: number,
+): { count: number; edge: string } {
+  let busiest = { count: 0, edge: '' };
+  const within = arrivals.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs);
+  for (const [edge, of] of Map.groupBy(within, (arrival) => arrival.edge)) {
+    const times = of.map(({ atMs }) => atMs).toSorted((a, b) => a - b);
+    let first = 0;
+    for (let last = 0; last < times.length; last++) {
+      while (times[last]! - times[first]! >= 1_000) first++;
+      if (last - first + 1 > busiest.count) busiest = { count: last - first + 1, edge };
+    }
+  }
+  return busiest;
+}
+
+export const ROLLING = 'rolling restart of all edges';
+
+export function pacedRestart(history: History, bounds: Bounds): Verdict {
+  const restarts = history.faults.filter(({ what }) => what === ROLLING);
+  const busiest = restarts
+    .map(({ beganMs, healedMs }) =>
+      busiestSecond(history.arrivals, beganMs, (healedMs ?? Infinity) + bounds.recoveryMs),
+    )
+    .reduce((a, b) => (b.count > a.count ? b : a), { count: 0, edge: '' });
+  return {
+    checker: `rolling restart: at most ${bounds.reconnectsPerSecond} reconnects a second on any edge`,
+    ok: restarts.length === 0 || (busiest.count > 0 && busiest.count <= bounds.reconnectsPerSecond),
+    said: `${restarts.length} restarts, at most ${busiest.count} within one second${busiest.edge && `, on ${busiest.edge}`}`,
+  };
+}
+
+/** Who is online and acknowledges never needs the mail that would come after the app. */
+export function noNeedlessMail(history: History, windows: Windows, bounds: Bounds): Verdict {
+  const escalating = new Map(
+    history.accepted.filter(({ kind }) => kind === 'escalating').map((one) => [one.notificationId, one]),
+  );
+  const mailed = history.mails.flatMap(({ notificationId }) => escalating.get(notificationId) ?? []);
+  const needless = mailed.filter(({ calledMs }) => !windows.touching(calledMs, calledMs + bounds.recoveryMs));
+  return {
+    checker: 'presence: outside fault windows nobody online was sent the mail that is for the absent',
+    ok: needless.length === 0,
+    said: `${escalating.size} with mail as the next step, ${mailed.length} mailed around faults, ${needless.length} outside${some(
+      needless.map(({ key, userId }) => `${key} to ${userId}`),
+    )}`,
   };
 }

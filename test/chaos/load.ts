@@ -1,5 +1,5 @@
-// Backends that call Send at a steady rate, and repeat a call with its key until it is answered.
-import { createClient } from '@connectrpc/connect';
+// Backends that call Send at a steady rate on any ingest, and repeat a call with its key until it is answered.
+import { type Client, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { AdminService } from '../../gen/carillon/v1/admin_pb.ts';
 import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
@@ -8,23 +8,55 @@ import { systemClock } from '../../runtime/clock.ts';
 import type { History, Kind } from './history.ts';
 import type { Chance } from './random.ts';
 
-const CALL_TIMEOUT_MS = 5_000;
-const AGAIN_AFTER_MS = 200;
+const CALL_TIMEOUT_MS = 3_000;
+const AGAIN_AFTER_MS = 100;
+const TICK_MS = 20;
+/** Calls without answer; further ones wait, so that an ingest that is away does not fill our memory. */
+const OPEN_CALLS = 5_000;
 
-const channels: Record<Kind, Channel[]> = { in_app: [Channel.IN_APP], email: [Channel.EMAIL], fallback: [] };
+const channels: Record<Kind, Channel[]> = {
+  in_app: [Channel.IN_APP],
+  escalating: [],
+  email: [Channel.EMAIL],
+  fallback: [],
+};
+
+/** Of a hundred: how many to somebody online, to somebody online by mail if need be, as mail, and to somebody absent. */
+const SHARES: readonly [Kind, number][] = [
+  ['in_app', 80],
+  ['escalating', 10],
+  ['email', 5],
+  ['fallback', 5],
+];
 
 export interface LoadOptions {
-  ingest: string;
+  ingests: readonly string[];
+  headers: Record<string, string>;
   perSecond: number;
-  online: readonly string[];
-  offline: readonly string[];
+  /** Who gets which kind. */
+  users: Readonly<Record<Kind, readonly string[]>>;
   seed: number;
 }
 
-/** Sets the offline users' addresses, so that mails to them can go out. */
-export async function putUsers(ingest: string, offline: readonly string[]): Promise<void> {
-  const admin = createClient(AdminService, createConnectTransport({ baseUrl: ingest, httpVersion: '1.1' }));
-  for (const id of offline) await admin.putUser({ user: { id, email: `${id}@example.test` } });
+/** Sets the addresses of users, so that mails to them can go out. */
+export async function putUsers(
+  ingest: string,
+  headers: Record<string, string>,
+  users: readonly string[],
+): Promise<void> {
+  const admin = createClient(AdminService, createConnectTransport({ baseUrl: ingest, httpVersion: '2' }));
+  await Promise.all(
+    users.map((id) => admin.putUser({ user: { id, email: `${id}@example.test` } }, { headers })),
+  );
+}
+
+function drawKind(chance: Chance): Kind {
+  let roll = chance.next() * 100;
+  for (const [kind, share] of SHARES) {
+    roll -= share;
+    if (roll < 0) return kind;
+  }
+  return 'in_app';
 }
 
 /** Sends until `signal` aborts, then until every call that was begun has been answered. */
@@ -34,52 +66,59 @@ export async function sendUntil(
   chance: Chance,
   options: LoadOptions,
 ): Promise<void> {
-  const client = createClient(
-    IngestService,
-    createConnectTransport({ baseUrl: options.ingest, httpVersion: '1.1' }),
+  const clients = options.ingests.map((baseUrl) =>
+    createClient(IngestService, createConnectTransport({ baseUrl, httpVersion: '1.1' })),
   );
   const open = new Set<Promise<void>>();
   let number = 0;
-
-  async function sendOne(key: string, kind: Kind, userId: string): Promise<void> {
-    for (;;) {
-      try {
-        const answer = await client.send(
-          {
-            idempotencyKey: key,
-            notification: {
-              audience: { kind: { case: 'users', value: { ids: [userId] } } },
-              content: { title: key, body: 'chaos' },
-              channels: channels[kind],
-            },
-          },
-          { timeoutMs: CALL_TIMEOUT_MS },
-        );
-        history.accepted.push({ key, kind, userId, notificationId: answer.notificationId });
-        history.acceptedAtMs.set(answer.notificationId, systemClock.now());
-        return;
-      } catch {
-        history.refusals++;
-        await systemClock.sleep(AGAIN_AFTER_MS);
-      }
-    }
-  }
-
   const startedMs = systemClock.monotonic();
   while (!signal.aborted) {
     const dueCount = Math.floor(((systemClock.monotonic() - startedMs) / 1_000) * options.perSecond);
-    for (; number < dueCount; number++) {
-      const roll = chance.next();
-      const kind: Kind = roll < 0.7 ? 'in_app' : roll < 0.85 ? 'email' : 'fallback';
-      const call = sendOne(
-        `chaos-${options.seed}-${number}`,
-        kind,
-        chance.pick(kind === 'in_app' ? options.online : options.offline),
-      );
+    for (; number < dueCount && open.size < OPEN_CALLS; number++) {
+      const kind = drawKind(chance);
+      const call = sendOne(clients, number, history, options, kind, chance.pick(options.users[kind]));
       open.add(call);
-      call.finally(() => open.delete(call));
+      void call.finally(() => open.delete(call));
     }
-    await systemClock.sleep(20, signal);
+    await systemClock.sleep(TICK_MS, signal);
   }
   await Promise.all(open);
+}
+
+/** Tries one ingest after the other until one answers. */
+async function sendOne(
+  clients: readonly Client<typeof IngestService>[],
+  number: number,
+  history: History,
+  { seed, headers }: LoadOptions,
+  kind: Kind,
+  userId: string,
+): Promise<void> {
+  const key = `chaos-${seed}-${number}`;
+  const request = {
+    idempotencyKey: key,
+    notification: {
+      audience: { kind: { case: 'users' as const, value: { ids: [userId] } } },
+      content: { title: key, body: 'chaos' },
+      channels: channels[kind],
+    },
+  };
+  const calledMs = systemClock.now();
+  for (let tries = number; ; tries++) {
+    try {
+      const { notificationId } = await clients[tries % clients.length]!.send(request, {
+        headers,
+        timeoutMs: CALL_TIMEOUT_MS,
+      });
+      const answeredMs = systemClock.now();
+      history.accepted.push({ key, kind, userId, notificationId, calledMs, answeredMs });
+      return;
+    } catch (error) {
+      history.refusals.push({
+        atMs: systemClock.now(),
+        why: error instanceof Error ? error.message : String(error),
+      });
+      await systemClock.sleep(AGAIN_AFTER_MS);
+    }
+  }
 }

@@ -1,90 +1,65 @@
-// `npm run chaos`: real processes, real kills at random moments under load; exit 0 only if every checker holds.
-
+// `npm run chaos`: real processes, real faults under load; exit 0 only if every checker holds.
 import { parseArgs } from 'node:util';
 import { systemClock } from '../../runtime/clock.ts';
-import { judge, quiesce } from './checkers.ts';
-import { History } from './history.ts';
-import { putUsers, sendUntil } from './load.ts';
-import { openMailLedger } from './mail-ledger.ts';
-import { type Mode, startMesh } from './mesh.ts';
-import { runNemesis } from './nemesis.ts';
-import { seeded } from './random.ts';
-import { receive } from './receivers.ts';
+import type { RunOptions } from './run.ts';
+import { run } from './run.ts';
 
-const HELP = `Usage: npm run chaos -- [--mode embedded|cluster] [--seed N] [--kills N] [--minutes M] [--rate N] [--kafka-outage SECONDS]
+const HELP = `Usage: npm run chaos -- [--mode embedded|cluster] [--seed N] [--minutes M] [--clients N] [--rate N]
 
-Starts the mesh as real processes, sends under load, kills each role at least --kills times (default 20) with kill -9,
-or for --minutes; in a cluster it also stops Kafka for --kafka-outage seconds (default 60). Prints the seed and what each
-checker says. Example: npm run chaos -- --mode embedded --seed 7 --kills 20
+Starts the mesh as real processes (cluster: 3 edges, 2 routers, 2 ingest, 2 providers over PostgreSQL, Kafka and Redis), holds
+--clients streams (default 2000; embedded 200), sends --rate notifications a second (default 300; embedded 60), and breaks
+things for --minutes (default 5): kill -9, SIGSTOP, joins, leaves, stores that restart; then restarts all edges one after
+the other. Prints the seed, what was done and when, and what each checker says. Exit 0 only if every one holds.
+
+  --seed N             which faults come when, and everything else that is left to chance
+  --storm N            faults that come together (default 5; embedded 1)
+  --reconnects N       reconnects a second that an edge is configured to take (default 200)
+  --keep               leaves the logs of the processes where they are
+
+Example: npm run chaos -- --mode cluster --seed 7 --minutes 5
 `;
 
 const { values } = parseArgs({
   options: {
     mode: { type: 'string', default: 'embedded' },
     seed: { type: 'string', default: String(systemClock.now() % 1_000_000) },
-    kills: { type: 'string', default: '20' },
-    minutes: { type: 'string' },
-    rate: { type: 'string', default: '100' },
-    users: { type: 'string', default: '40' },
-    'kafka-outage': { type: 'string', default: '60' },
+    minutes: { type: 'string', default: '5' },
+    clients: { type: 'string' },
+    rate: { type: 'string' },
+    storm: { type: 'string' },
+    reconnects: { type: 'string', default: '200' },
+    keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 
-async function run(mode: Mode): Promise<boolean> {
-  const seed = Number(values.seed);
-  const say = (text: string) => process.stderr.write(`${text}\n`);
-  say(`chaos: mode ${mode}, seed ${seed}, ${values.rate} notifications/s`);
-  const history = new History();
-  const chance = seeded(seed);
-  await using ledger = await openMailLedger(history);
-  await using mesh = await startMesh(mode, ledger.url);
-  say(`mesh is up (logs in ${mesh.directory})`);
-
-  const online = Array.from({ length: Number(values.users) }, (_, index) => `online-${index}`);
-  const offline = Array.from({ length: Number(values.users) / 2 }, (_, index) => `offline-${index}`);
-  await putUsers(mesh.ingest, offline);
-  const receiving = new AbortController();
-  const receivers = online.map((userId, index) =>
-    receive(userId, index, mesh.edge, history, seeded(seed + index + 1), receiving.signal),
-  );
-  await Promise.all(receivers.map(({ connected }) => connected));
-
-  const sending = new AbortController();
-  const load = sendUntil(sending.signal, history, seeded(seed + 10_000), {
-    ingest: mesh.ingest,
-    perSecond: Number(values.rate),
-    online,
-    offline,
-    seed,
-  });
-  await runNemesis(mesh, history, chance, {
-    killsPerRole: Number(values.kills),
-    untilMs:
-      values.minutes === undefined ? undefined : systemClock.monotonic() + Number(values.minutes) * 60_000,
-    kafkaOutageMs: Number(values['kafka-outage']) * 1_000,
-    say,
-  });
-  sending.abort();
-  await load;
-  const healedMs = await quiesce(history, 180_000);
-  // Acks and provider outcomes of the last moments are still on their way to the store.
-  await systemClock.sleep(5_000);
-
-  const verdicts = await judge(history, mesh.ingest);
-  receiving.abort();
-  await Promise.all(receivers.map(({ done }) => done));
-  for (const { checker, ok, said } of verdicts)
-    process.stdout.write(`${ok ? 'ok  ' : 'FAIL'}  ${checker}: ${said}\n`);
-  for (const role of mesh.roles) process.stdout.write(`      ${role.name}: ${role.kills} kills\n`);
-  process.stdout.write(
-    `      all had arrived ${Math.round(healedMs)} ms after the last fault and call; seed ${seed}\n`,
-  );
-  return verdicts.every(({ ok }) => ok);
+function optionsOf(mode: RunOptions['mode'], signal: AbortSignal): RunOptions {
+  const cluster = mode === 'cluster';
+  return {
+    mode,
+    signal,
+    seed: Number(values.seed),
+    minutes: Number(values.minutes),
+    clients: Number(values.clients ?? (cluster ? 2_000 : 200)),
+    perSecond: Number(values.rate ?? (cluster ? 300 : 60)),
+    faultsPerStorm: Number(values.storm ?? (cluster ? 5 : 1)),
+    reconnectsPerSecond: Number(values.reconnects),
+    keepLogs: values.keep,
+  };
 }
 
 if (values.help) process.stdout.write(HELP);
 else if (values.mode !== 'embedded' && values.mode !== 'cluster') {
   process.stderr.write(`--mode is embedded or cluster, not ${values.mode}\n`);
   process.exitCode = 2;
-} else process.exitCode = (await run(values.mode)) ? 0 : 1;
+} else {
+  const interrupted = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort());
+  const options = optionsOf(values.mode, interrupted.signal);
+  const numbers = Object.entries(options).filter(([, value]) => typeof value === 'number');
+  const wrong = numbers.find(([, value]) => !(Number(value) >= 0));
+  if (wrong) {
+    process.stderr.write(`${wrong[0]} is not a number\n`);
+    process.exitCode = 2;
+  } else process.exitCode = (await run(options)) ? 0 : 1;
+}
