@@ -85,6 +85,11 @@ export class Ownership implements Disposable {
     return this.#edges.get(node);
   }
 
+  /** The part of all users that belongs to the edge, 0 to 1; by the present view. */
+  share(node: string): number {
+    return this.#ring.share(node);
+  }
+
   [Symbol.dispose](): void {
     this.#stop();
   }
