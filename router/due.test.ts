@@ -1,6 +1,7 @@
 // What becomes of rows and notifications when their time comes.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Whereabouts } from '../cluster/presence.ts';
 import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import { Channel, DeliveryState, Lane, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
 import { ManualClock } from '../runtime/clock.manual.ts';
@@ -15,7 +16,7 @@ import { testDatabase } from '../test/support/database.ts';
 import { insertNotification } from '../test/support/notification-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import { judge } from './due.ts';
-import { answer, laneOf } from './router.fixture.ts';
+import { answer, away, laneOf, on, vanished } from './router.fixture.ts';
 
 const S = DeliveryState;
 const N = NotificationState;
@@ -28,14 +29,14 @@ const inApp = (afterMs: number, until: 'ack' | 'read' = 'ack'): Step => ({
   until,
 });
 const email: Step = { channel: Channel.EMAIL, afterMs: 0, until: 'ack' };
-const gone = { edges: [], vanishedAtMs: undefined };
 const two = { steps: [inApp(10_000), email], step: 0, stepMs: 10_000 };
 
 const verdict = (
   outcome: TargetOutcome,
   agoMs = 0,
-  where: { edges: string[]; vanishedAtMs: number | undefined } = gone,
-) => judge(two, { shown: { outcome, agoMs }, where }, NOW);
+  where: Whereabouts = away,
+  { elsewhere = false, lingerMs = 5_000, stepMs = 10_000 } = {},
+) => judge({ ...two, stepMs }, { shown: { outcome, agoMs }, where, elsewhere }, lingerMs, NOW);
 
 describe('an in-app step whose time is up', () => {
   it('goes on when the client had it long enough and did not acknowledge it', () => {
@@ -50,13 +51,32 @@ describe('an in-app step whose time is up', () => {
 
   it('goes on for a user who closed, or whose linger is over, and not before', () => {
     expect(verdict(O.NO_SESSION)).toEqual({ kind: 'move', reason: 'OFFLINE' });
-    expect(verdict(O.NO_SESSION, 0, { edges: [], vanishedAtMs: NOW - 2_000 })).toEqual({
+    expect(verdict(O.NO_SESSION, 0, vanished(NOW - 2_000))).toEqual({ kind: 'wait', inMs: 3_000 });
+    expect(verdict(O.NO_SESSION, 0, vanished(NOW - limits.lingerMs))).toMatchObject({ kind: 'move' });
+    expect(verdict(O.NO_SESSION, 0, vanished(NOW - 2_000), { lingerMs: 60_000 })).toMatchObject({
+      inMs: 58_000,
+    });
+    expect(verdict(O.NO_SESSION, 0, vanished(NOW), { lingerMs: 0 })).toMatchObject({ kind: 'move' });
+  });
+
+  it('goes on for a user whom presence still names where he is not', () => {
+    expect(verdict(O.NO_SESSION, 0, on('edge-1'))).toEqual({ kind: 'move', reason: 'OFFLINE' });
+  });
+
+  it('leaves nobody of whom nothing is known for absent: the ack deadline decides', () => {
+    const lost = { ...vanished(NOW - 3_600_000), known: false };
+    expect(verdict(O.NO_SESSION, 0, lost, { stepMs: 4_000 })).toEqual({ kind: 'wait', inMs: 6_000 });
+    expect(verdict(O.NO_SESSION, 0, lost)).toEqual({ kind: 'move', reason: 'NO_ACK' });
+  });
+
+  it('is asked for again where the user has come back to, but not for ever', () => {
+    const elsewhere = { elsewhere: true };
+    expect(verdict(O.NO_SESSION, 0, on('edge-2'), elsewhere)).toEqual({
       kind: 'wait',
-      inMs: 3_000,
+      inMs: limits.catchUpMs,
     });
-    expect(verdict(O.NO_SESSION, 0, { edges: [], vanishedAtMs: NOW - limits.lingerMs })).toMatchObject({
-      kind: 'move',
-    });
+    const stepMs = two.stepMs + limits.lingerMs;
+    expect(verdict(O.NO_SESSION, 0, on('edge-2'), { ...elsewhere, stepMs })).toMatchObject({ kind: 'move' });
   });
 
   it('never waits for nothing, and never longer than the step or the linger', () => {
@@ -66,15 +86,19 @@ describe('an in-app step whose time is up', () => {
         fc.constantFrom(O.WRITTEN, O.ALREADY, O.CATCHING_UP, O.NO_SESSION),
         fc.nat(200_000),
         fc.option(fc.integer({ min: -100_000, max: 100_000 }), { nil: undefined }),
-        (afterMs, outcome, agoMs, ago) => {
-          const where = { edges: [], vanishedAtMs: ago === undefined ? undefined : NOW - ago };
+        fc.nat(limits.lingerMaxMs),
+        fc.boolean(),
+        fc.boolean(),
+        (afterMs, outcome, agoMs, ago, lingerMs, known, elsewhere) => {
+          const where = { ...(ago === undefined ? away : vanished(NOW - ago)), known };
           const got = judge(
             { steps: [inApp(afterMs), email], step: 0, stepMs: afterMs },
-            { shown: { outcome, agoMs }, where },
+            { shown: { outcome, agoMs }, where, elsewhere },
+            lingerMs,
             NOW,
           );
           if (got.kind !== 'wait') return;
-          expect(got.inMs).toBeLessThanOrEqual(Math.max(afterMs, limits.lingerMs, limits.catchUpMs));
+          expect(got.inMs).toBeLessThanOrEqual(Math.max(afterMs, lingerMs, limits.catchUpMs));
           if (outcome !== O.WRITTEN) expect(got.inMs).toBeGreaterThan(0);
         },
       ),
@@ -83,12 +107,13 @@ describe('an in-app step whose time is up', () => {
 
   it('is an end when nothing follows, and goes on unread whoever is here', () => {
     const shown = { outcome: O.WRITTEN, agoMs: 0 };
-    expect(judge({ steps: [inApp(0)], step: 0, stepMs: 0 }, { shown, where: gone }, NOW)).toMatchObject({
+    const asked = { shown, where: away, elsewhere: false };
+    expect(judge({ steps: [inApp(0)], step: 0, stepMs: 0 }, asked, limits.lingerMs, NOW)).toMatchObject({
       kind: 'end',
       state: S.SENT,
     });
     const unread = (stepMs: number) =>
-      judge({ steps: [inApp(5_000, 'read'), email], step: 0, stepMs }, { shown, where: gone }, NOW);
+      judge({ steps: [inApp(5_000, 'read'), email], step: 0, stepMs }, asked, limits.lingerMs, NOW);
     expect(unread(5_000)).toEqual({ kind: 'move', reason: 'NOT_READ' });
     expect(unread(1_000)).toEqual({ kind: 'wait', inMs: 4_000 });
   });

@@ -15,10 +15,12 @@ import { type LoadedNotification, loadNotifications } from '../storage/expansion
 import { awayInMs } from './absence.ts';
 import type { Counts } from './counts.ts';
 import type { Dispatcher, Shown } from './dispatch.ts';
+import { lingerOf } from './policy.ts';
+import { type Reach, whom } from './whom.ts';
 
 const S = DeliveryState;
 
-export interface DueRowsOptions {
+export interface DueRowsOptions extends Reach {
   lane: Lane;
   database: Database;
   handoff: Handoff;
@@ -39,12 +41,15 @@ export type Verdict =
 export interface Asked {
   shown: Shown;
   where: Whereabouts;
+  /** An edge that was not asked may hold the user by now. */
+  elsewhere: boolean;
 }
 
 /** Decides about a due row of a notification that goes on: pure. */
 export function judge(
   row: Pick<DueRow, 'steps' | 'step' | 'stepMs'>,
-  { shown, where }: Asked,
+  { shown, where, elsewhere }: Asked,
+  lingerMs: number,
   nowMs: number,
 ): Verdict {
   const step = row.steps[row.step];
@@ -65,7 +70,13 @@ export function judge(
     case TargetOutcome.CATCHING_UP:
       return { kind: 'wait', inMs: Math.max(limits.catchUpMs, step.afterMs) };
     default: {
-      const inMs = awayInMs(where, nowMs, true);
+      // Whoever goes from edge to edge without end is not waited for without end.
+      if (elsewhere && row.stepMs < step.afterMs + lingerMs) return { kind: 'wait', inMs: limits.catchUpMs };
+      const inMs = awayInMs(where, lingerMs, nowMs, true);
+      if (inMs === undefined)
+        return row.stepMs >= step.afterMs
+          ? { kind: 'move', reason: 'NO_ACK' }
+          : { kind: 'wait', inMs: step.afterMs - row.stepMs };
       return inMs > 0 ? { kind: 'wait', inMs } : { kind: 'move', reason: 'OFFLINE' };
     }
   }
@@ -117,7 +128,12 @@ export class DueRows {
     const ends = rows.map((row) => endOf(notifications.get(row.notificationId), clock.now()));
     const open = rows.filter((_, index) => !ends[index]);
     const asked = (await this.#ask(open, notifications)).values();
-    return rows.map((row, index) => ends[index] ?? judge(row, asked.next().value!, clock.now()));
+    return rows.map((row, index) => {
+      const end = ends[index];
+      if (end) return end;
+      const lingerMs = lingerOf(notifications.get(row.notificationId)!);
+      return judge(row, asked.next().value!, lingerMs, clock.now());
+    });
   }
 
   /** Shows each item again; the edge's answer tells whether and when its user got it. */
@@ -128,6 +144,8 @@ export class DueRows {
     const { presence, dispatcher, lane } = this.#options;
     if (rows.length === 0) return [];
     const before = await presence.locate(rows);
+    const edges = whom(this.#options);
+    const asked = rows.map((row, index) => (asksEdges(row) ? edges(row, before[index]!) : []));
     const shown = await dispatcher.show(
       lane,
       rows.map((row, index) => {
@@ -137,14 +155,19 @@ export class DueRows {
           tenant: row.tenant,
           userId: row.userId,
           seq: row.seq ?? 0,
-          edges: asksEdges(row) ? before[index]!.edges : [],
+          edges: asked[index]!,
           traceparent: notification.traceparent,
         };
       }),
     );
-    // Who closed between the question and the answer is gone; who vanished may be back.
+    // Who closed between the question and the answer is gone; who vanished may be back, and somewhere else.
     const after = await presence.locate(rows);
-    return rows.map((_, index) => ({ shown: shown[index]!, where: after[index]! }));
+    const edgesNow = whom(this.#options);
+    return rows.map((row, index) => ({
+      shown: shown[index]!,
+      where: after[index]!,
+      elsewhere: edgesNow(row, after[index]!).some((edge) => !asked[index]!.includes(edge)),
+    }));
   }
 
   async #apply(

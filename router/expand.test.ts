@@ -1,63 +1,18 @@
 // A record becomes rows, items and frames: once, however often it comes and whoever dies in between.
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import type { Batch, LogRecord } from '../eventlog/event-log.ts';
-import { rawTopic } from '../eventlog/topics.ts';
-import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
 import { RawRecordSchema } from '../gen/carillon/v1/event_pb.ts';
-import { Channel, DeliveryState, Lane, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
-import { systemClock } from '../runtime/clock.ts';
+import { Channel, DeliveryState, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Database } from '../storage/database.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { insertNotification } from '../test/support/notification-rows.ts';
-import { answer, laneOf } from './router.fixture.ts';
+import { batchOf, rowsOf } from './records.fixture.ts';
+import { laneOf } from './router.fixture.ts';
 
 const S = DeliveryState;
 const N = NotificationState;
 const here = { tenant: 'default' };
-
-function batchOf(
-  ids: readonly string[],
-  records: readonly LogRecord[] = [],
-  signal = new AbortController().signal,
-): Batch {
-  const raw = ids.map((notificationId) => ({
-    topic: rawTopic(Lane.NORMAL),
-    key: notificationId,
-    value: toBinary(RawRecordSchema, create(RawRecordSchema, { tenant: 'default', notificationId })),
-    headers: {},
-  }));
-  return {
-    topic: rawTopic(Lane.NORMAL),
-    partition: 0,
-    signal,
-    records: [...raw, ...records].map((record, index) => ({
-      ...record,
-      partition: 0,
-      offset: BigInt(index),
-      appendedAtMs: systemClock.now(),
-    })),
-  };
-}
-
-interface Row extends Record<string, unknown> {
-  user_id: string;
-  state: number;
-  reason: string;
-  step_channel: number;
-  seq: number | null;
-  due: number | null;
-}
-
-async function rowsOf(db: Database, id: string): Promise<Row[]> {
-  const { rows } = await db.query<Row>({
-    text: `select user_id, state, reason, step_channel, seq, round(extract(epoch from due_at - now()))::int as due
-             from deliveries where notification_id = $1 order by user_id, channel`,
-    values: [id],
-  });
-  return rows;
-}
 
 async function stateOf(db: Database, id: string): Promise<unknown> {
   const { rows } = await db.query({
@@ -240,50 +195,5 @@ describe('a router that dies between commit and dispatch', () => {
     expect(await rowsOf(t.db, id)).toMatchObject([
       { state: S.WAITING, step_channel: Channel.IN_APP, due: 10 },
     ]);
-  });
-});
-
-describe('a user of whom presence was wrong', () => {
-  it('sees the item all the same when he came while it was being stored', async () => {
-    await using t = await testDatabase();
-    const lane = laneOf(t.db);
-    const { locate } = lane.presence;
-    let looks = 0;
-    lane.presence.locate = (users) => {
-      if (++looks === 2) lane.presence.enter({ ...here, userId: 'ada' }, 'edge-1');
-      return locate.call(lane.presence, users);
-    };
-    const id = await insertNotification(t.db, { users: ['ada'] });
-    await lane.expander.onBatch(batchOf([id]));
-    await lane.settled();
-    expect(lane.links.shown).toMatchObject([{ userId: 'ada', seq: 1 }]);
-  });
-
-  const sent = async (vanished: 'closed' | 'vanished' | 'unreachable') => {
-    await using t = await testDatabase();
-    const lane = laneOf(t.db);
-    await t.db.query({
-      text: `insert into users (tenant, id, email) values ('default', 'ada', 'ada@example.com')`,
-    });
-    lane.presence.enter({ ...here, userId: 'ada' }, 'edge-1');
-    lane.links.answers = () => {
-      if (vanished !== 'unreachable')
-        lane.presence.leave({ ...here, userId: 'ada' }, 'edge-1', vanished === 'closed');
-      return answer(TargetOutcome.NO_SESSION);
-    };
-    const id = await insertNotification(t.db, { users: ['ada'] });
-    await lane.expander.onBatch(batchOf([id]));
-    await lane.settled();
-    const [row] = await rowsOf(t.db, id);
-    return { due: row?.due, state: row?.state, sooner: lane.sooner };
-  };
-
-  it('is looked at again at once when he had closed the app', async () => {
-    expect(await sent('closed')).toEqual({ due: 0, state: S.WAITING, sooner: [0] });
-  });
-
-  it('has the linger when he vanished or his edge does not answer', async () => {
-    expect(await sent('vanished')).toMatchObject({ due: limits.lingerMs / 1_000, state: S.WAITING });
-    expect(await sent('unreachable')).toMatchObject({ due: limits.lingerMs / 1_000, state: S.WAITING });
   });
 });

@@ -20,13 +20,15 @@ import {
 import { inboxOnly, loadRecipients, type Recipient } from '../storage/recipients.ts';
 import { redrive, storeChunk } from '../storage/store-deliveries.ts';
 import type { Counts } from './counts.ts';
-import { needsAddresses, plan } from './plan.ts';
+import { plan } from './plan.ts';
+import { needsAddresses, type Policy, policyOf } from './policy.ts';
 import type { Presenter } from './present.ts';
 import { audienceOf, pageRecords } from './records.ts';
+import { type Reach, whom } from './whom.ts';
 
 const N = NotificationState;
 
-export interface ExpanderOptions {
+export interface ExpanderOptions extends Reach {
   lane: Lane;
   database: Database;
   handoff: Handoff;
@@ -40,6 +42,7 @@ export interface ExpanderOptions {
 /** A notification of the batch and the span that covers its work. */
 interface Flow {
   notification: LoadedNotification;
+  policy: Policy;
   span: Span;
   needsAddresses: boolean;
 }
@@ -110,11 +113,8 @@ export class Expander {
       });
       if (isSampled(traceparent) && traceparent && links.length < limits.spanLinksCount)
         links.push(traceparent);
-      flows.set(notificationId, {
-        notification,
-        span,
-        needsAddresses: needsAddresses(notification.notification),
-      });
+      const policy = policyOf(notification);
+      flows.set(notificationId, { notification, policy, span, needsAddresses: needsAddresses(policy) });
     }
     return flows;
   }
@@ -182,7 +182,7 @@ export class Expander {
     const where = new Map<string, Whereabouts>();
     const rows = chunk.flatMap(({ flow, recipient, where: at }): PlannedRow[] => {
       where.set(whoseKey(recipient), at);
-      return plan(flow.notification, recipient, at, nowMs);
+      return plan({ ...flow.notification, policy: flow.policy }, recipient, at, nowMs);
     });
     if (rows.length === 0) return new Set();
     const traceparents = new Map<string, string>();
@@ -198,10 +198,11 @@ export class Expander {
       row.seq === undefined ? [] : [{ ...row, seq: row.seq }],
     );
     await this.#locateAgain(items, where);
+    const edges = whom(this.#options);
     const shown = items.flatMap((row) => {
       const at = where.get(whoseKey(row));
       const flow = flows.get(row.notificationId);
-      if (!at || !flow || at.edges.length === 0) return [];
+      if (!at || !flow || (at.vanishedAtMs === undefined && edges(row, at).length === 0)) return [];
       return [{ row, where: at, notification: flow.notification, traceparent: flow.span.traceparent }];
     });
     await presenter.present(shown);
@@ -210,13 +211,17 @@ export class Expander {
 
   /**
    * Who came between the plan and the commit has read a head without the new item, and would see it only at the next
-   * heartbeat. Who comes after this look reads a head that has it.
+   * heartbeat. Who comes after this look reads a head that has it. Where the hints are lost nobody is looked for again: that
+   * would take its time, and all who may hold the user are asked.
    */
   async #locateAgain(
     items: readonly { tenant: string; userId: string }[],
     where: Map<string, Whereabouts>,
   ): Promise<void> {
-    const absent = items.filter((row) => where.get(whoseKey(row))?.edges.length === 0);
+    const absent = items.filter((row) => {
+      const at = where.get(whoseKey(row));
+      return at?.known && at.edges.length === 0;
+    });
     if (absent.length === 0) return;
     const found = await this.#options.presence.locate(absent);
     absent.forEach((row, index) => {

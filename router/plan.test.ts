@@ -1,56 +1,27 @@
 // What a plan promises for every notification, recipient and whereabouts.
-import { create } from '@bufbuild/protobuf';
-import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Whereabouts } from '../cluster/presence.ts';
-import {
-  Channel,
-  DeliveryState,
-  EscalationCondition,
-  EscalationSchema,
-  Lane,
-  NotificationSchema,
-} from '../gen/carillon/v1/notification_pb.ts';
+import { Channel, DeliveryState, EscalationCondition } from '../gen/carillon/v1/notification_pb.ts';
 import { limits } from '../runtime/limits.ts';
 import { openDeliveryStates } from '../storage/delivery-states.ts';
-import { needsAddresses, type Planned, plan } from './plan.ts';
+import {
+  type Ask,
+  away,
+  background,
+  everywhere,
+  lost,
+  NOW,
+  online,
+  planned,
+  recipient,
+  vanished,
+} from './plan.fixture.ts';
+import { plan } from './plan.ts';
+import { needsAddresses } from './policy.ts';
 
 const S = DeliveryState;
-const NOW = 1_800_000_000_000;
 const channels: Channel[] = [Channel.IN_APP, Channel.PUSH, Channel.EMAIL, Channel.SMS];
-
-type Ask = {
-  channels?: Channel[];
-  escalation?: { channel: Channel; afterS?: number; condition?: EscalationCondition }[];
-};
-
-const planned = (ask: Ask = {}, expiresAtMs = NOW + 3_600_000): Planned => ({
-  id: '0192a000-0000-7000-8000-000000000001',
-  lane: Lane.NORMAL,
-  expiresAtMs,
-  notification: create(NotificationSchema, {
-    channels: ask.channels ?? [],
-    escalation: (ask.escalation ?? []).map(({ channel, afterS, condition }) =>
-      create(EscalationSchema, {
-        channel,
-        condition: condition ?? EscalationCondition.UNSPECIFIED,
-        ...(afterS !== undefined && { after: durationFromMs(afterS * 1_000) }),
-      }),
-    ),
-  }),
-});
-
-const recipient = (has: { devices?: number; email?: boolean; phone?: boolean } = {}) => ({
-  tenant: 'default',
-  userId: 'ada',
-  devices: has.devices ?? 0,
-  email: has.email ?? false,
-  phone: has.phone ?? false,
-});
-const everywhere = recipient({ devices: 1, email: true, phone: true });
-const online: Whereabouts = { edges: ['edge-1'], vanishedAtMs: undefined };
-const away: Whereabouts = { edges: [], vanishedAtMs: undefined };
 
 const anyAsk: fc.Arbitrary<Ask> = fc.oneof(
   fc.constant({}),
@@ -70,11 +41,8 @@ const anyRecipient = fc
   .record({ devices: fc.nat(2), email: fc.boolean(), phone: fc.boolean() })
   .map((has) => recipient(has));
 const anyPresence: fc.Arbitrary<Whereabouts> = fc.oneof(
-  fc.constant(online),
-  fc.constant(away),
-  fc
-    .integer({ min: -2 * limits.lingerMs, max: 2 * limits.lingerMs })
-    .map((ago) => ({ edges: [], vanishedAtMs: NOW - ago })),
+  fc.constantFrom(online, background, away, lost, { ...background, known: false }),
+  fc.integer({ min: -2 * limits.lingerMs, max: 2 * limits.lingerMs }).map(vanished),
 );
 const anyCase = fc.tuple(anyAsk, anyRecipient, anyPresence, fc.integer({ min: -10_000, max: 7_200_000 }));
 
@@ -156,11 +124,12 @@ describe('every plan', () => {
     );
   });
 
-  it('leaves nobody who is online, or was a moment ago, to a provider before the app had its time', () => {
+  it('leaves nobody who is online, was a moment ago, or may be, to a provider before the app had its time', () => {
     fc.assert(
       fc.property(anyCase, ([ask, who, where, ttl]) => {
         fc.pre(ttl > 0);
-        const here = where.edges.length > 0 || (where.vanishedAtMs ?? 0) + limits.lingerMs > NOW;
+        const here =
+          !where.known || where.edges.length > 0 || (where.vanishedAtMs ?? 0) + limits.lingerMs > NOW;
         for (const row of plan(planned(ask, NOW + ttl), who, where, NOW))
           if (row.inInbox && here) expect(row.stepChannel).toBe(Channel.IN_APP);
       }),
@@ -179,9 +148,7 @@ describe('every plan', () => {
   it('asks for addresses only where a provider may be needed', () => {
     fc.assert(
       fc.property(anyAsk, (ask) => {
-        expect(needsAddresses(planned(ask).notification)).toBe(
-          askedOf(ask).some((one) => one !== Channel.IN_APP),
-        );
+        expect(needsAddresses(planned(ask).policy)).toBe(askedOf(ask).some((one) => one !== Channel.IN_APP));
       }),
     );
   });
@@ -216,15 +183,13 @@ describe('a user', () => {
   });
 
   it('who vanished two seconds ago has three more to come back', () => {
-    const where = { edges: [], vanishedAtMs: NOW - 2_000 };
-    expect(plan(planned(), everywhere, where, NOW)).toMatchObject([
+    expect(plan(planned(), everywhere, vanished(2_000), NOW)).toMatchObject([
       { state: S.WAITING, reason: 'LINGER', step: 0, dueAtMs: NOW + 3_000 },
     ]);
   });
 
   it('whose vanishing lies in the future of our clock waits no longer than the linger', () => {
-    const where = { edges: [], vanishedAtMs: NOW + 60_000 };
-    expect(plan(planned(), everywhere, where, NOW)[0]?.dueAtMs).toBe(NOW + limits.lingerMs);
+    expect(plan(planned(), everywhere, vanished(-60_000), NOW)[0]?.dueAtMs).toBe(NOW + limits.lingerMs);
   });
 
   it('who can be reached in the app only has it stored, and that is the end of it', () => {

@@ -1,5 +1,4 @@
 // Decides, from what is known and nothing else, which rows a recipient gets: the steps, where they begin, when they are looked at again.
-import { durationMs } from '@bufbuild/protobuf/wkt';
 import type { Whereabouts } from '../cluster/presence.ts';
 import { channelName } from '../eventlog/topics.ts';
 import {
@@ -7,11 +6,11 @@ import {
   DeliveryState,
   EscalationCondition,
   type Lane,
-  type Notification,
 } from '../gen/carillon/v1/notification_pb.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Inputs, PlannedRow, Step } from '../storage/delivery-row.ts';
 import type { Recipient } from '../storage/recipients.ts';
+import type { Asked, Policy } from './policy.ts';
 
 const S = DeliveryState;
 
@@ -19,42 +18,9 @@ const S = DeliveryState;
 export interface Planned {
   id: string;
   lane: Lane;
-  notification: Notification;
+  policy: Policy;
   expiresAtMs: number;
 }
-
-/** A step that was asked for; `afterMs` is how long the step before it may take, if the sender says so. */
-interface Asked {
-  channel: Channel;
-  afterMs: number | undefined;
-  condition: EscalationCondition;
-}
-
-const DEFAULT_CHANNELS: readonly Channel[] = [Channel.IN_APP, Channel.PUSH, Channel.EMAIL];
-
-const askedStep = (channel: Channel): Asked => ({
-  channel,
-  afterMs: undefined,
-  condition: EscalationCondition.NOT_DELIVERED,
-});
-
-/** The plans that were asked for: several at once for `channels`, else one with steps that follow one another. */
-function askedPlans({ channels, escalation }: Notification): Asked[][] {
-  if (channels.length > 0) return [...new Set(channels)].map((channel) => [askedStep(channel)]);
-  if (escalation.length === 0) return [DEFAULT_CHANNELS.map(askedStep)];
-  const seen = new Set<Channel>();
-  const steps: Asked[] = [];
-  for (const { channel, after, condition } of escalation) {
-    if (seen.has(channel)) continue;
-    seen.add(channel);
-    steps.push({ channel, afterMs: after && durationMs(after), condition });
-  }
-  return [steps];
-}
-
-/** Whether the plan asks for addresses at all; an in-app blast need not read them. */
-export const needsAddresses = (notification: Notification): boolean =>
-  askedPlans(notification).some((steps) => steps.some((step) => step.channel !== Channel.IN_APP));
 
 function reaches(recipient: Recipient, channel: Channel): boolean {
   switch (channel) {
@@ -71,7 +37,7 @@ function reaches(recipient: Recipient, channel: Channel): boolean {
   }
 }
 
-/** How long a step may take when the sender does not say: a phone in a pocket is looked at less often than a screen. */
+/** How long a step may take when nobody says so: a phone in a pocket is looked at less often than a screen. */
 const patienceMs = (channel: Channel): number =>
   channel === Channel.IN_APP ? limits.ackDeadlineMs : limits.providerAckDeadlineMs;
 
@@ -87,47 +53,98 @@ function timed(asked: readonly Asked[]): Step[] {
   });
 }
 
+/** All streams are in the background, as far as that is known. */
+const inBackground = ({ edges, foreground, known }: Whereabouts): boolean =>
+  known && edges.length > 0 && !foreground;
+
+/**
+ * The steps that reach the recipient. A push that goes out at once because the app is in the background comes right after the
+ * item, so that what stood between them is not passed over; where the step after the item waits for a read, the sender
+ * has said what counts.
+ */
+function stepsOf(
+  asked: readonly Asked[],
+  recipient: Recipient,
+  presence: Whereabouts,
+  policy: Policy,
+): { steps: Step[]; pushed: boolean } {
+  const reaching = asked.filter(({ channel }) => reaches(recipient, channel));
+  const [first, second, ...rest] = reaching;
+  const push = reaching.find(({ channel }) => channel === Channel.PUSH);
+  const pushed =
+    first?.channel === Channel.IN_APP &&
+    push !== undefined &&
+    [push, second].every((step) => step?.condition !== EscalationCondition.NOT_READ) &&
+    policy.background === 'stream_and_push' &&
+    inBackground(presence);
+  if (!pushed || !second || push === second) return { steps: timed(reaching), pushed };
+  return { steps: timed([first, push, second, ...rest.filter((one) => one !== push)]), pushed };
+}
+
 type Start = Pick<PlannedRow, 'state' | 'reason' | 'step'> & { dueAtMs: number | undefined };
 
-function start(steps: readonly Step[], presence: Whereabouts, planned: Planned, nowMs: number): Start {
+function start(
+  { steps, pushed }: { steps: readonly Step[]; pushed: boolean },
+  presence: Whereabouts,
+  { expiresAtMs, policy }: Planned,
+  nowMs: number,
+): Start {
   const [first, second] = steps;
   if (!first) return { state: S.SKIPPED, reason: 'NO_ADDRESS', step: 0, dueAtMs: undefined };
-  if (nowMs >= planned.expiresAtMs)
-    return { state: S.EXPIRED, reason: 'EXPIRED', step: 0, dueAtMs: undefined };
-  const due = (atMs: number) => Math.max(nowMs, Math.min(atMs, planned.expiresAtMs));
-  if (first.channel !== Channel.IN_APP)
-    return { state: S.QUEUED, reason: 'PLANNED', step: 0, dueAtMs: due(nowMs + limits.reconcileMs) };
+  if (nowMs >= expiresAtMs) return { state: S.EXPIRED, reason: 'EXPIRED', step: 0, dueAtMs: undefined };
+  const due = (atMs: number) => Math.max(nowMs, Math.min(atMs, expiresAtMs));
+  const queued = (reason: string, step: number): Start => ({
+    state: S.QUEUED,
+    reason,
+    step,
+    dueAtMs: due(nowMs + limits.reconcileMs),
+  });
+  const waiting = (reason: string, atMs: number): Start => ({
+    state: S.WAITING,
+    reason,
+    step: 0,
+    dueAtMs: due(atMs),
+  });
+  if (first.channel !== Channel.IN_APP) return queued('PLANNED', 0);
   if (!second) return { state: S.SENT, reason: 'STORED', step: 0, dueAtMs: undefined };
   // Who is away may come back and read in time, so that only the time counts.
-  if (first.until === 'read')
-    return { state: S.WAITING, reason: 'UNREAD', step: 0, dueAtMs: due(nowMs + first.afterMs) };
-  if (presence.edges.length > 0)
-    return { state: S.WAITING, reason: 'ONLINE', step: 0, dueAtMs: due(nowMs + first.afterMs) };
-  const lingerEndsMs = (presence.vanishedAtMs ?? Number.NEGATIVE_INFINITY) + limits.lingerMs;
-  if (lingerEndsMs > nowMs)
-    return {
-      state: S.WAITING,
-      reason: 'LINGER',
-      step: 0,
-      dueAtMs: due(Math.min(lingerEndsMs, nowMs + limits.lingerMs)),
-    };
-  return { state: S.QUEUED, reason: 'OFFLINE', step: 1, dueAtMs: due(nowMs + limits.reconcileMs) };
+  if (first.until === 'read') return waiting('UNREAD', nowMs + first.afterMs);
+  if (pushed) return queued('BACKGROUND', 1);
+  if (presence.edges.length > 0) return waiting('ONLINE', nowMs + first.afterMs);
+  // Nobody is taken for absent because nobody knows: the edges are asked, and the ack deadline decides.
+  if (!presence.known) return waiting('UNKNOWN', nowMs + first.afterMs);
+  const lingerEndsMs = (presence.vanishedAtMs ?? Number.NEGATIVE_INFINITY) + policy.lingerMs;
+  if (lingerEndsMs > nowMs) return waiting('LINGER', Math.min(lingerEndsMs, nowMs + policy.lingerMs));
+  return queued('OFFLINE', 1);
 }
 
 function inputsOf(
   asked: readonly Asked[],
   recipient: Recipient,
   presence: Whereabouts,
+  policy: Policy,
   nowMs: number,
 ): Inputs {
   const leftOut = asked.filter(({ channel }) => !reaches(recipient, channel));
+  const online = presence.edges.length > 0;
   return {
     asked: asked.map(({ channel }) => channelName(channel)).join(' '),
-    online: presence.edges.length > 0,
+    plan_from: policy.planFrom,
+    online,
+    foreground: presence.foreground,
+    known: presence.known,
     devices: recipient.devices,
     email: recipient.email,
     phone: recipient.phone,
-    ...(presence.vanishedAtMs !== undefined && { vanished_ms: Math.max(0, nowMs - presence.vanishedAtMs) }),
+    ...(inBackground(presence) && {
+      background: policy.background,
+      background_from: policy.backgroundFrom,
+    }),
+    ...(presence.vanishedAtMs !== undefined && {
+      vanished_ms: Math.max(0, nowMs - presence.vanishedAtMs),
+      linger_ms: policy.lingerMs,
+      linger_from: policy.lingerFrom,
+    }),
     ...(leftOut.length > 0 && {
       left_out: leftOut.map(({ channel }) => `${channelName(channel)} NO_ADDRESS`).join(', '),
     }),
@@ -137,7 +154,8 @@ function inputsOf(
 /**
  * The rows of one recipient: one, or with `channels` one for each. A row's key is the first channel that was *asked* for, so that
  * a record that comes again finds the row whatever addresses the user has by then. Steps without an address are left out; a user
- * who is not here goes straight on from the in-app step, whose item is stored all the same, unless the step waits for a read.
+ * who is not here, or who does not look and is to be pushed, goes straight on from the in-app step, whose item is stored and
+ * shown all the same, unless the step waits for a read.
  */
 export function plan(
   planned: Planned,
@@ -145,9 +163,11 @@ export function plan(
   presence: Whereabouts,
   nowMs: number,
 ): PlannedRow[] {
-  return askedPlans(planned.notification).map((asked) => {
-    const steps = timed(asked.filter(({ channel }) => reaches(recipient, channel)));
-    const { state, reason, step, dueAtMs } = start(steps, presence, planned, nowMs);
+  const { policy } = planned;
+  return policy.plans.map((asked) => {
+    const taken = stepsOf(asked, recipient, presence, policy);
+    const { steps } = taken;
+    const { state, reason, step, dueAtMs } = start(taken, presence, planned, nowMs);
     const key = asked[0]!.channel;
     return {
       notificationId: planned.id,
@@ -162,7 +182,7 @@ export function plan(
       stepChannel: steps[step]?.channel ?? key,
       dueAtMs,
       inInbox: steps[0]?.channel === Channel.IN_APP && state !== S.EXPIRED,
-      inputs: inputsOf(asked, recipient, presence, nowMs),
+      inputs: inputsOf(asked, recipient, presence, policy, nowMs),
     };
   });
 }

@@ -1,9 +1,9 @@
 // Stand-ins for what surrounds the router: where users are, and edges that answer as a test says.
 import { create, fromBinary } from '@bufbuild/protobuf';
-import type { EdgeLinks, Target, TargetResult } from '../cluster/edge-link.ts';
-import type { Presence, UserKey, Whereabouts } from '../cluster/presence.ts';
+import type { EdgeLinks, HeldPresence, Target, TargetResult } from '../cluster/edge-link.ts';
+import type { Attention, Presence, UserKey, Whereabouts } from '../cluster/presence.ts';
 import { TargetOutcome, TargetResultSchema } from '../gen/carillon/v1/edge_link_pb.ts';
-import { DeliverSchema } from '../gen/carillon/v1/edge_pb.ts';
+import { Activity, DeliverSchema } from '../gen/carillon/v1/edge_pb.ts';
 import { Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
@@ -16,18 +16,32 @@ import { DueRows } from './due.ts';
 import { Expander } from './expand.ts';
 import { Presenter } from './present.ts';
 
+/** Nobody is here, and that is known. */
+export const away: Whereabouts = { edges: [], foreground: false, vanishedAtMs: undefined, known: true };
+export const on = (...edges: string[]): Whereabouts => ({ ...away, edges, foreground: true });
+export const vanished = (vanishedAtMs: number): Whereabouts => ({ ...away, vanishedAtMs });
+
 export class FakePresence implements Presence {
   readonly where = new Map<string, Whereabouts>();
-  enter({ userId }: UserKey, edge: string): void {
-    this.where.set(userId, { edges: [edge], vanishedAtMs: undefined });
+  /** Users that were looked up, look by look. */
+  readonly looks: string[][] = [];
+  /** False: the hints are lost. */
+  known = true;
+
+  enter({ userId }: UserKey, edge: string, attention: Attention = Activity.FOREGROUND): void {
+    this.where.set(userId, { ...on(edge), foreground: attention === Activity.FOREGROUND });
   }
   leave({ userId }: UserKey, _edge: string, closed: boolean): void {
-    this.where.set(userId, { edges: [], vanishedAtMs: closed ? undefined : systemClock.now() });
+    this.where.set(userId, closed ? away : vanished(systemClock.now()));
   }
   locate(users: readonly UserKey[]): Promise<Whereabouts[]> {
+    this.looks.push(users.map(({ userId }) => userId));
     return Promise.resolve(
-      users.map(({ userId }) => this.where.get(userId) ?? { edges: [], vanishedAtMs: undefined }),
+      users.map(({ userId }) => (this.known ? (this.where.get(userId) ?? away) : { ...away, known: false })),
     );
+  }
+  leaseAgesMs(edges: readonly string[]): Promise<(number | undefined)[]> {
+    return Promise.resolve(edges.map(() => 0));
   }
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
@@ -71,11 +85,27 @@ export class FakeLinks implements EdgeLinks {
     }
     return Promise.all(targets.map(({ userId }) => this.answers(userId, edge)));
   }
+  /** Edges with a link. */
+  nodes: readonly string[] = [];
   linked(): readonly string[] {
-    return [];
+    return this.nodes;
+  }
+  held(): Promise<HeldPresence[] | undefined> {
+    return Promise.resolve([]);
+  }
+  viewOf(): string | undefined {
+    return undefined;
   }
   [Symbol.asyncDispose](): Promise<void> {
     return Promise.resolve();
+  }
+}
+
+export class FakeOwnership {
+  /** The present owner of every user first, then the one before while views differ. */
+  nodes: readonly string[] = ['edge-1'];
+  owners(): readonly string[] {
+    return this.nodes;
   }
 }
 
@@ -83,6 +113,7 @@ export class FakeLinks implements EdgeLinks {
 export function laneOf(database: Database, handoff = new RecordingHandoff(), clock: Clock = systemClock) {
   const presence = new FakePresence();
   const links = new FakeLinks();
+  const ownership = new FakeOwnership();
   const sooner: number[] = [];
   const around = {
     lane: Lane.NORMAL,
@@ -90,6 +121,7 @@ export function laneOf(database: Database, handoff = new RecordingHandoff(), clo
     handoff,
     presence,
     links,
+    ownership,
     clock,
     tracing: tracingOff,
     log: silentLog,

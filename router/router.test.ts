@@ -14,7 +14,7 @@ import type { Database } from '../storage/database.ts';
 import { openDatabase } from '../storage/database.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { insertNotification, type NotificationRow } from '../test/support/notification-rows.ts';
-import { FakeLinks, FakePresence } from './router.fixture.ts';
+import { FakeLinks, FakeOwnership, FakePresence } from './router.fixture.ts';
 import { startRouter } from './router.ts';
 
 const S = DeliveryState;
@@ -76,6 +76,7 @@ async function meshOn(db: Database, tracing: Tracing = tracingOff) {
       handoff,
       presence,
       links,
+      ownership: new FakeOwnership(),
       tracing,
       onPoison: async (_record, error) => void poisoned.push(error),
       clock: systemClock,

@@ -1,5 +1,6 @@
 // The router role, put together: consumers of each lane, their due loops, and how far each stage is behind.
 import type { EdgeLinks } from '../cluster/edge-link.ts';
+import type { Ownership } from '../cluster/ownership.ts';
 import type { Presence } from '../cluster/presence.ts';
 import type { EventLog, Handoff, SubscribeOptions, Subscription } from '../eventlog/event-log.ts';
 import { lanes as allLanes, fanoutTopic, laneName, rawTopic } from '../eventlog/topics.ts';
@@ -24,6 +25,8 @@ export interface RouterOptions {
   handoff: Handoff;
   presence: Presence;
   links: EdgeLinks;
+  /** Whose users are whose, by the present view and, while edges differ, by the one before. */
+  ownership: Pick<Ownership, 'owners'>;
   /** Keeps records that could not be handled. */
   onPoison: SubscribeOptions['onPoison'];
   clock: Clock;

@@ -39,8 +39,13 @@ export const reasons = {
   // edge
   CURSOR_MALFORMED: never(Code.InvalidArgument, 'The cursor is not one that Carillon gave out.'),
   CURSOR_AHEAD: never(Code.OutOfRange, 'The cursor points past the newest item; subscribe without a cursor.'),
-  SESSION_UNKNOWN: never(Code.NotFound, 'This edge holds no such session.'),
+  SESSION_UNKNOWN: never(Code.NotFound, 'The user has no such session; it may have ended.'),
   EDGE_REPLACED: never(Code.FailedPrecondition, 'Another process has this address now.'),
+  EDGE_UNREACHABLE: backoff(Code.Unavailable, 'The edge that holds this session does not answer.'),
+  TOO_MANY_ATTEMPTS: backoff(
+    Code.ResourceExhausted,
+    'Too many calls with tokens that are none came from this address.',
+  ),
   MESSAGE_TOO_LARGE: never(Code.ResourceExhausted, 'The message is larger than this method takes.'),
   TOO_MANY_STREAMS: backoff(Code.ResourceExhausted, 'Too many streams are open; reconnect after the delay.'),
   // everywhere

@@ -1,12 +1,14 @@
 // The notification's side of expansion: read it once per batch, cut it into pages, count what is stored, end it in time.
 import { fromBinary } from '@bufbuild/protobuf';
 import type { Handoff, LogRecord, Written } from '../eventlog/event-log.ts';
+import type { Category } from '../gen/carillon/v1/admin_pb.ts';
 import {
   type Lane,
   type Notification,
   NotificationSchema,
   NotificationState,
 } from '../gen/carillon/v1/notification_pb.ts';
+import { readCategory } from './categories.ts';
 import type { Database, Queryable } from './database.ts';
 import { sqlNotificationMayBecome, sqlOpenNotifications } from './delivery-states.ts';
 
@@ -17,6 +19,8 @@ export interface LoadedNotification {
   tenant: string;
   lane: Lane;
   category: string;
+  /** What its tenant put for the category, as it is at this moment; undefined: nothing. */
+  rules: Category | undefined;
   state: NotificationState;
   payload: Uint8Array;
   notification: Notification;
@@ -42,7 +46,7 @@ type Row = {
 
 /**
  * By id; ids that are no longer kept are missing. `nowMs`: the caller's clock, which may be wrong. Only how much time is left, by the
- * database's clock, is added to it.
+ * database's clock, is added to it. The category's rules come with it: a probe of a small table, so that nobody keeps old ones.
  */
 export async function loadNotifications(
   db: Queryable,
@@ -51,11 +55,12 @@ export async function loadNotifications(
 ): Promise<Map<string, LoadedNotification>> {
   const asked = [...new Set(ids)];
   if (asked.length === 0) return new Map();
-  const { rows } = await db.query<Row & { left_ms: number }>({
+  const { rows } = await db.query<Row & { left_ms: number; rules: Uint8Array | null }>({
     name: 'expansion-load',
-    text: `select id, tenant, lane, category, state, payload, recipients, traceparent, created_at,
-                  extract(epoch from expires_at - now())::float8 * 1000 as left_ms
-             from notifications where id = any($1::uuid[])`,
+    text: `select n.id, n.tenant, n.lane, n.category, n.state, n.payload, n.recipients, n.traceparent, n.created_at,
+                  extract(epoch from n.expires_at - now())::float8 * 1000 as left_ms, c.payload as rules
+             from notifications n left join categories c on c.tenant = n.tenant and c.id = n.category collate "C"
+            where n.id = any($1::uuid[])`,
     values: [asked],
   });
   return new Map(
@@ -66,6 +71,7 @@ export async function loadNotifications(
         tenant: row.tenant,
         lane: row.lane as Lane,
         category: row.category,
+        rules: row.rules ? readCategory(row.rules) : undefined,
         state: row.state as NotificationState,
         payload: row.payload,
         notification: fromBinary(NotificationSchema, row.payload, { readUnknownFields: false }),

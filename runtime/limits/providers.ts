@@ -40,6 +40,12 @@ export const providersLimits = {
   smtpConnectMs: 10_000,
   /** What a provider says in a refusal is cut here. */
   providerReasonChars: 500,
+  /** A push is taken back by so many calls at most, after these pauses; a try whose process died ends with its lease. */
+  clearTriesCount: 3,
+  clearRetryMs: [5_000, 60_000],
+  clearLeaseMs: 45_000,
+  /** Rows of one lane whose pushes a process takes back at once. */
+  clearsInFlightCount: 32,
   /** Messages that the sandbox keeps per tenant and channel. */
   sandboxKeptCount: 10_000,
   /** Longest retry schedule that may be configured. */
