@@ -32,7 +32,7 @@ afterAll(async () => {
 function where(argv: readonly string[]): string[] {
   const at = {
     edge: ['listen', 'inbox', 'devices'],
-    router: ['edges', 'presence'],
+    router: ['edges', 'presence', 'locate'],
     ingest: ['send', 'status', 'why', 'cancel', 'users', 'providers', 'sandbox', 'dlq'],
   };
   for (const [target, commands] of Object.entries(at))
@@ -311,7 +311,12 @@ describe('set-up', () => {
           .sort(),
       )
       .toEqual(['sandbox email CLOSED', 'sandbox push CLOSED', 'sandbox sms CLOSED']);
-    expect(await json('edges')).toMatchObject([{ linked: true }]);
+    const [edge, router] = await json('edges');
+    expect(edge).toMatchObject({ role: 'edge', linked: true, share: 1, weight: 1, url: mesh.addresses.edge });
+    expect(edge.view_hash).toBe(edge.view.hash);
+    expect(router).toMatchObject({ role: 'router', view: edge.view });
+    const user = someone();
+    expect(await first('locate', user)).toEqual({ user, node: edge.node, url: edge.url, view: edge.view });
   });
 });
 

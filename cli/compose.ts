@@ -11,6 +11,7 @@ import { createMetrics } from '../runtime/metrics.ts';
 import { openTracing } from '../runtime/tracing.otlp.ts';
 import { migrate } from '../storage/migrate.ts';
 import { ensurePartitions } from '../storage/partitions.ts';
+import { openAuthentication } from './authentication.ts';
 import type { Cli } from './cli.ts';
 import { addressUrl } from './clients.ts';
 import { openCluster } from './cluster.ts';
@@ -75,6 +76,7 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
   const logDueMs = clock.monotonic() + limits.startWaitMs;
   const { eventLog, handoff } = await openEventLog(config, common, owned);
   await madeTopics(eventLog, cli, log);
+  const { authenticator, signToken } = await openAuthentication({ cli, config, db, log }, owned);
   const { presence, membership } = openCluster(config, common, owned);
   return {
     config,
@@ -88,6 +90,8 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
     handoff,
     presence,
     membership,
+    authenticator,
+    signToken,
     node: nodeName(),
     incarnation: systemIds.uuid(),
     tls,
@@ -103,10 +107,13 @@ const needs: Record<Role, readonly string[]> = {
   providers: ['database', 'log'],
 };
 
-interface Served {
+interface ServedRole {
+  role: Role;
   addresses: Omit<Addresses, 'ops'>;
-  /** Lets each port's health say what the stores say. */
-  tell(readiness: Readiness): void;
+  /** What the health of its ports says. */
+  setReady(ready: boolean): void;
+  /** Tells the others that it goes, so that nothing new comes its way; resolves when they have been told. */
+  leave?(): Promise<void>;
 }
 
 /** The edge opens first and closes last: what the others hand on meanwhile is still shown. */
@@ -114,33 +121,19 @@ async function openRoles(
   parts: Parts,
   roles: ReadonlySet<Role>,
   owned: AsyncDisposableStack,
-): Promise<Served> {
-  const addresses: Served['addresses'] = {};
-  const ports: { role: Role; setReady(ready: boolean): void }[] = [];
+): Promise<ServedRole[]> {
+  const served: ServedRole[] = [];
   // Without Redis there is no process but this one.
   const clustered = parts.config.redisUrl !== undefined;
   const edge = roles.has('edge') ? await serveEdge(parts, clustered, owned) : undefined;
-  if (edge) {
-    Object.assign(addresses, edge.addresses);
-    ports.push({ role: 'edge', setReady: edge.setReady });
-  }
+  if (edge) served.push({ ...edge, role: 'edge' });
   if (roles.has('providers')) await serveProviders(parts, owned);
   if (roles.has('router')) {
     const router = await serveRouter(parts, clustered ? undefined : edge?.port, owned);
-    Object.assign(addresses, router.addresses);
-    ports.push({ role: 'router', setReady: router.setReady });
+    served.push({ ...router, role: 'router' });
   }
-  if (roles.has('ingest')) {
-    const ingest = await serveIngest(parts, owned);
-    Object.assign(addresses, ingest.addresses);
-    ports.push({ role: 'ingest', setReady: ingest.setReady });
-  }
-  return {
-    addresses,
-    tell(readiness) {
-      for (const { role, setReady } of ports) setReady(readiness.answers(...needs[role]));
-    },
-  };
+  if (roles.has('ingest')) served.push({ ...(await serveIngest(parts, owned)), role: 'ingest' });
+  return served;
 }
 
 /**
@@ -153,18 +146,20 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   await using owned = new AsyncDisposableStack();
   const parts = await openParts(options, owned);
   const db = owned.use(openRoleDatabase(parts, 'ops'));
-  let served: Served | undefined;
+  let served: readonly ServedRole[] = [];
   const readiness: Readiness = owned.use(
     new Readiness({
       checks: {
         database: databaseCheck(db),
         log: () => parts.eventLog.ping(),
-        cluster: async () => void (await parts.membership.edges()),
+        cluster: async () => void (await parts.membership.refresh()),
       },
       needed: [...new Set([...roles].flatMap((role) => needs[role]))],
       clock,
       log,
-      onNews: () => served?.tell(readiness),
+      onNews: () => {
+        for (const { role, setReady } of served) setReady(readiness.answers(...needs[role]));
+      },
     }),
   );
   const ops = owned.use(
@@ -177,10 +172,15 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
   owned.use(keepHouse({ parts, db, stages: roles.has('providers') ? providerStages : [] }));
   served = await openRoles(parts, roles, owned);
   await readiness.start();
-  owned.defer(() => readiness.drain());
+  owned.defer(async () => {
+    readiness.drain();
+    await Promise.all(served.map((each) => each.leave?.()));
+  });
   const stack = owned.move();
   return {
-    addresses: { ...served.addresses, ops: addressUrl(config.host, ops.port) },
+    addresses: Object.assign({}, ...served.map(({ addresses }) => addresses), {
+      ops: addressUrl(config.host, ops.port),
+    }),
     keptIn: config.postgresUrl ? 'PostgreSQL' : config.dataDir,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -2,7 +2,7 @@
 import type { DescEnum } from '@bufbuild/protobuf';
 import { type Timestamp, timestampDate } from '@bufbuild/protobuf/wkt';
 import { BreakerStateSchema } from '../gen/carillon/v1/admin_pb.ts';
-import { type Platform, PlatformSchema, ResumeSchema } from '../gen/carillon/v1/edge_pb.ts';
+import { ActivitySchema, type Platform, PlatformSchema, ResumeSchema } from '../gen/carillon/v1/edge_pb.ts';
 import { CancelOutcomeSchema } from '../gen/carillon/v1/ingest_pb.ts';
 import {
   type Channel,
@@ -31,6 +31,7 @@ export const breakerState = shortName(BreakerStateSchema);
 export const resume = shortName(ResumeSchema);
 export const channelName = lowerName(ChannelSchema);
 export const laneName = lowerName(LaneSchema);
+export const activityName = lowerName(ActivitySchema);
 export const platformName = lowerName(PlatformSchema);
 
 /** Reads a name back; UNSPECIFIED is not one that can be asked for. Throws USAGE with all names. */

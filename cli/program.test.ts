@@ -30,6 +30,7 @@ test('there is a command for everything that the mesh can do', () => {
       'dlq replay',
       'edges',
       'presence',
+      'locate',
       'config check',
       'config show',
       'migrate',

@@ -9,15 +9,18 @@ import { configCommand } from './commands/config.ts';
 import { devicesCommand } from './commands/devices.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { doctorCommand } from './commands/doctor.ts';
-import { edgesCommand, presenceCommand } from './commands/edges.ts';
+import { edgesCommand } from './commands/edges.ts';
 import { inboxCommand } from './commands/inbox.ts';
+import { keysCommand } from './commands/keys.ts';
 import { listenCommand } from './commands/listen.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { locateCommand, presenceCommand } from './commands/presence.ts';
 import { providersCommand } from './commands/providers.ts';
 import { sandboxCommand } from './commands/sandbox.ts';
 import { sendCommand } from './commands/send.ts';
 import { serveCommand } from './commands/serve.ts';
 import { statusCommand } from './commands/status.ts';
+import { tokensCommand } from './commands/tokens.ts';
 import { upCommand } from './commands/up.ts';
 import { usersCommand } from './commands/users.ts';
 import { whyCommand } from './commands/why.ts';
@@ -47,12 +50,15 @@ export function createProgram(cli: Cli): Command {
     cancelCommand,
     inboxCommand,
     usersCommand,
+    tokensCommand,
+    keysCommand,
     devicesCommand,
     providersCommand,
     sandboxCommand,
     dlqCommand,
     edgesCommand,
     presenceCommand,
+    locateCommand,
     configCommand,
     migrateCommand,
     doctorCommand,

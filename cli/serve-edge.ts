@@ -1,11 +1,15 @@
-// The edge in this process: the port for clients, and for routers a function call or the port of its links.
-
+// The edge in this process: the port for clients, and for routers a function call or the port of its links. It leaves in order:
+// the others are told, nobody new comes in, clients are sent away, and the links go last.
 import type { EdgePort } from '../cluster/edge-link.ts';
+import { Ownership } from '../cluster/ownership.ts';
 import { openEdge } from '../edge/edge.ts';
+import { linkMount } from '../edge/link-server.ts';
 import { openEdgePort } from '../edge/wire/edge-port.ts';
+import { isLoopback } from '../runtime/config.ts';
 import { createHealth } from '../runtime/health.ts';
 import { limits } from '../runtime/limits.ts';
-import { openPort } from '../runtime/one-port.ts';
+import { linkAuthenticator } from '../runtime/link-token.ts';
+import { type OnePort, openPort } from '../runtime/one-port.ts';
 import { createReflection } from '../runtime/reflection.ts';
 import { addressUrl } from './clients.ts';
 import { listening, openRoleDatabase, type Parts } from './parts.ts';
@@ -15,6 +19,8 @@ export interface ServedEdge {
   readonly port: EdgePort;
   readonly addresses: { edge: string; links?: string };
   setReady(ready: boolean): void;
+  /** Withdraws the edge and takes no more connections; sending its clients away goes on behind it. */
+  leave(): Promise<void>;
 }
 
 /** `linked`: routers of other processes must be able to reach it. What it opens is closed by `owned`, in order. */
@@ -23,11 +29,13 @@ export async function serveEdge(
   linked: boolean,
   owned: AsyncDisposableStack,
 ): Promise<ServedEdge> {
-  const { config, clock, log, tls } = parts;
+  const { config, clock, log, tls, node, incarnation, membership } = parts;
   const db = owned.use(openRoleDatabase(parts, 'edge'));
-  const edge = owned.use(await openEdge({ ...parts, db }));
+  const ownership = owned.use(new Ownership(parts));
+  const edge = owned.use(await openEdge({ ...parts, db, ownership }));
   const health = createHealth([edge.service.desc.typeName]);
   const mounts = [edge.service, health.mount];
+  const links = linked ? await openLinkPort(parts, edge.port, owned) : undefined;
   const wire = await listening(
     config,
     'edgePort',
@@ -41,42 +49,64 @@ export async function serveEdge(
       log,
     }),
   );
-  owned.defer(() => wire.close(limits.edgeCloseMs));
-  const addresses: ServedEdge['addresses'] = { edge: wire.address };
-  let linkAddress = '';
-  if (linked) {
-    const links = await serveLinks(parts, edge.link, owned);
-    addresses.links = links.url;
-    linkAddress = config.edgeAdvertise ?? new URL(links.url).host;
-  }
-  const { node, incarnation } = parts;
-  owned.use(await parts.membership.announce({ node, incarnation, linkAddress }));
-  owned.defer(async () => {
-    health.set(false);
+  owned.defer(() => wire.close(limits.portCloseMs));
+  const announced = owned.use(
+    await membership.announce({
+      role: 'edge',
+      node,
+      incarnation,
+      address: links ? (config.edgeAdvertise ?? addressOf(config.host, links)) : '',
+      url: config.edgeUrl ?? (isLoopback(config.host) ? wire.address : ''),
+      weight: config.edgeWeight,
+      zone: config.zone ?? '',
+    }),
+  );
+  let drained: Promise<void> | undefined;
+  const leave = async () => {
+    await announced[Symbol.asyncDispose]();
     wire.stopAccepting();
-    await edge.drain();
+    drained ??= edge.drain();
+  };
+  owned.defer(async () => {
+    await leave();
+    await drained;
   });
-  return { port: edge.port, addresses, setReady: (ready) => health.set(ready) };
+  const addresses = {
+    edge: wire.address,
+    ...(links && { links: addressUrl(config.host, links.port, tls !== undefined) }),
+  };
+  return {
+    port: edge.port,
+    addresses,
+    setReady(ready) {
+      health.set(ready);
+      links?.health.set(ready);
+    },
+    leave,
+  };
 }
 
-async function serveLinks(
-  parts: Parts,
-  mount: Parameters<typeof openPort>[0]['mounts'][number],
-  owned: AsyncDisposableStack,
-): Promise<{ url: string }> {
-  const { config, clock, log } = parts;
+/** `host:port`, with brackets around an IPv6 address. */
+const addressOf = (host: string, { port }: OnePort): string => new URL(addressUrl(host, port)).host;
+
+/** Routers bring a certificate where authorities are named, and a token where the mesh has a secret. */
+async function openLinkPort(parts: Parts, edge: EdgePort, owned: AsyncDisposableStack): Promise<OnePort> {
+  const { config, clock, log, tls, authenticator } = parts;
+  const nowMs = () => authenticator.nowMs();
+  const peers = linkAuthenticator({ secret: config.clusterSecret, nowMs });
   const links = await listening(
     config,
     'linkPort',
     openPort({
       host: config.host,
       port: config.linkPort,
-      mounts: [mount],
+      mounts: [linkMount({ edge, clock, log, authenticator: peers })],
       maxMessageBytes: limits.linkMessageBytes,
+      ...(tls && { tls }),
       log,
       clock,
     }),
   );
   owned.defer(() => links.close(limits.portCloseMs));
-  return { url: addressUrl(config.host, links.port) };
+  return links;
 }

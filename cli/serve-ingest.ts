@@ -13,16 +13,16 @@ export interface ServedIngest {
 
 /** What it opens is closed by `owned`: first the port, then what waits for its commit. */
 export async function serveIngest(parts: Parts, owned: AsyncDisposableStack): Promise<ServedIngest> {
-  const { config, clock, ids, log, metrics, tracing, handoff, tls } = parts;
+  const { config, clock, log, handoff, authenticator, signToken, tls } = parts;
   const db = owned.use(openRoleDatabase(parts, 'ingest'));
-  const ingest = owned.use(createIngest({ database: db, handoff, clock, ids, log, metrics, tracing }));
+  const ingest = owned.use(createIngest({ ...parts, database: db }));
   const port = await listening(
     config,
     'ingestPort',
     openPort({
       host: config.host,
       port: config.ingestPort,
-      mounts: [ingest.mount, adminMount({ db, handoff })],
+      mounts: [ingest.mount, adminMount({ db, handoff, authenticator, signToken })],
       maxMessageBytes: limits.ingestMessageBytes,
       // A name that is mistyped in a curl call must not be a notification without it.
       strictJson: true,
