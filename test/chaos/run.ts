@@ -105,11 +105,7 @@ async function runOn(
   const headers = {};
   await putUsers(stage.ingests[0]!, headers, mailed);
   await using crowd = gatherCrowd(history, { processes: CROWDS, edges: stage.edges, seed, env: {} });
-  const late = systemClock
-    .sleep(CROWD_READY_MS, signal)
-    .then(() => Promise.reject(new Error('clients did not connect')));
-  await Promise.race([crowd.ready, late]);
-  late.catch(() => undefined);
+  await inTime(crowd.ready, CROWD_READY_MS, 'streams for all clients', signal);
   say(`${devices.length} devices of ${users.in_app.length} users have their streams`);
 
   using cpu = new CpuWatch(async () => [
@@ -143,6 +139,23 @@ async function runOn(
     process.stdout.write(`${ok ? 'ok  ' : 'FAIL'}  ${checker}: ${said}\n`);
   process.stdout.write(`      seed ${seed}\n`);
   return verdicts.every(({ ok }) => ok) && !signal.aborted;
+}
+
+async function inTime(
+  what: Promise<void>,
+  withinMs: number,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const given = new AbortController();
+  const late = systemClock
+    .sleep(withinMs, AbortSignal.any([signal, given.signal]))
+    .then(() => 'late' as const);
+  try {
+    if ((await Promise.race([what, late])) === 'late') throw new Error(`no ${name} within ${withinMs} ms`);
+  } finally {
+    given.abort();
+  }
 }
 
 /** Storms for so many minutes, then the restart of all edges. */

@@ -1,13 +1,13 @@
 // A client as an app would write it with the stock library: subscribe, handle, keep the cursor, ack, come back.
-import { type Client, ConnectError, createClient, type Transport } from '@connectrpc/connect';
+import { type Client, createClient, type Transport } from '@connectrpc/connect';
 import {
   createConnectTransport,
   createGrpcTransport,
   createGrpcWebTransport,
 } from '@connectrpc/connect-node';
 import { EdgeService } from '../../gen/carillon/v1/edge_pb.ts';
-import { RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import { milliseconds, toldToStayAway } from './delays.ts';
 import type { Device } from './history.ts';
 import type { Chance } from './random.ts';
 import type { Witness } from './witness.ts';
@@ -26,13 +26,10 @@ const transports: readonly ((baseUrl: string) => Transport)[] = [
   (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: '1.1' }),
 ];
 
-const milliseconds = (of: { seconds: bigint; nanos: number } | undefined): number =>
-  of ? Number(of.seconds) * 1_000 + of.nanos / 1e6 : 0;
-
 class StockDevice {
   readonly #client: Client<typeof EdgeService>;
   readonly #url: string;
-  readonly #headers: () => Record<string, string>;
+  readonly #headers: () => Promise<Record<string, string>>;
   readonly #witness: Witness;
   readonly #chance: Chance;
   #cursor: string | undefined;
@@ -44,7 +41,7 @@ class StockDevice {
   constructor(
     transport: Transport,
     url: string,
-    headers: () => Record<string, string>,
+    headers: () => Promise<Record<string, string>>,
     witness: Witness,
     chance: Chance,
   ) {
@@ -72,7 +69,7 @@ class StockDevice {
     try {
       const frames = this.#client.subscribe(
         { cursor: this.#cursor },
-        { headers: this.#headers(), signal: call.signal },
+        { headers: await this.#headers(), signal: call.signal },
       );
       for await (const { frame } of frames) {
         silence[Symbol.dispose]();
@@ -100,9 +97,9 @@ class StockDevice {
       return 0;
     } catch (error) {
       // The edge went away or refused: either way the device comes back from its cursor, and no sooner than it was told.
-      const told = ConnectError.from(error).findDetails(RetryInfoSchema)[0];
-      if (told && !greeted) arrived();
-      return milliseconds(told?.retryDelay);
+      const told = toldToStayAway(error);
+      if (told !== undefined && !greeted) arrived();
+      return told ?? 0;
     } finally {
       silence[Symbol.dispose]();
     }
@@ -115,7 +112,7 @@ class StockDevice {
     while (this.#handled > this.#acked) {
       const request = { sessionId: this.#sessionId, after: this.#acked, upto: this.#handled };
       try {
-        await this.#client.ack(request, { headers: this.#headers(), timeoutMs: ACK_TIMEOUT_MS });
+        await this.#client.ack(request, { headers: await this.#headers(), timeoutMs: ACK_TIMEOUT_MS });
         this.#acked = request.upto;
         this.#witness.acked(request.after, request.upto, []);
       } catch {
@@ -133,10 +130,15 @@ class AbortControllerOnce extends AbortController implements Disposable {
   }
 }
 
-/** Holds one user's stream on the first of `urls`, for ever; drops it by itself now and then. */
-export function playStock(device: Device, urls: readonly string[], witness: Witness, chance: Chance): void {
-  const url = urls[0]!;
-  const headers = () => ({ 'x-carillon-user': device.userId });
+export interface StockOptions {
+  url: string;
+  witness: Witness;
+  chance: Chance;
+  headers: () => Promise<Record<string, string>>;
+}
+
+/** Holds one user's stream on one edge, for ever; drops it by itself now and then. */
+export function playStock(device: Device, { url, witness, chance, headers }: StockOptions): void {
   const transport = transports[device.id % transports.length]!(url);
   void new StockDevice(transport, url, headers, witness, chance).run();
 }
