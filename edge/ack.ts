@@ -1,7 +1,7 @@
 // A client says what it has. Only this counts as delivered, and the answer comes after the commit.
 import type { AckRequest, AckResponse } from '../gen/carillon/v1/edge_pb.ts';
 import { CarillonError } from '../runtime/errors.ts';
-import type { Identity } from '../runtime/identity.ts';
+import type { Identity, Principal } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import { validTraceparent } from '../runtime/tracing.ts';
 import { invalidRequest } from '../runtime/validation.ts';
@@ -10,6 +10,7 @@ import type { AckQueue } from './ack-queue.ts';
 import { MAX_SEQ } from './cursor.ts';
 import type { Hub } from './hub.ts';
 import type { Reports } from './reports.ts';
+import type { SessionCalls } from './session-calls.ts';
 
 /** Ranges of one ticket, so that a long list of extras does not fill a whole statement. */
 const TICKET_RANGES = 100;
@@ -48,21 +49,21 @@ function check({ after, upto, extra }: AckRequest): void {
 
 /** SESSION_UNKNOWN when the session is another user's; INVALID_REQUEST when it acknowledges what was not sent on it. */
 export async function ack(
-  { hub, acks, reports }: { hub: Hub; acks: AckQueue; reports: Reports },
-  identity: Identity,
+  { hub, acks, reports, calls }: { hub: Hub; acks: AckQueue; reports: Reports; calls: SessionCalls },
+  caller: Principal,
   request: AckRequest,
 ): Promise<Pick<AckResponse, 'acknowledged'>> {
   check(request);
-  const session = hub.session(request.sessionId, identity.tenant, identity.userId);
+  const session = hub.session(request.sessionId, caller);
   if (!session && hub.holds(request.sessionId)) throw new CarillonError('SESSION_UNKNOWN');
   if (session && request.upto > Math.max(request.after, session.sentThrough))
     throw invalidRequest([{ field: 'upto', description: 'is past what was sent on this stream' }]);
-  const ranges = ackRanges(identity, request);
+  const ranges = ackRanges(caller, request);
   const tickets: Promise<Awaited<ReturnType<AckQueue['add']>>>[] = [];
   for (let at = 0; at < ranges.length; at += TICKET_RANGES)
     tickets.push(acks.add(ranges.slice(at, at + TICKET_RANGES)));
   const reported = (await Promise.all(tickets)).flat();
-  if (session) session.acknowledged = Math.max(session.acknowledged, request.upto);
+  if (request.sessionId !== '') calls.acknowledged(caller, request.sessionId, request.upto);
   const traceparents = request.traceparents.map(validTraceparent).filter((text) => text !== undefined);
   reports.acked(reported, traceparents);
   return { acknowledged: reported.length };

@@ -11,7 +11,6 @@ type FrameOf<C extends FrameKind> = Extract<Frame, { case: C }>;
 
 export class FakeStream implements ClientStream {
   readonly remoteAddress = '127.0.0.1:1';
-  readonly headers: Headers;
   readonly frames: Frame[] = [];
   /** The client reads nothing: whatever is sent stays in the buffer. */
   stuck = false;
@@ -23,10 +22,6 @@ export class FakeStream implements ClientStream {
   readonly #drain: (() => void)[] = [];
   #close: ((why: CloseReason) => void) | undefined;
   #waiting: (() => void)[] = [];
-
-  constructor(user = 'ada') {
-    this.headers = new Headers({ 'x-carillon-user': user });
-  }
 
   send(head: Uint8Array, tail?: Uint8Array): void {
     if (this.over) return;

@@ -1,126 +1,26 @@
 // An edge over a real database: what its clients call, what its streams get, and what a router hears through a link.
-import { create, type DescMessage, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Presence } from '../cluster/presence.ts';
-import { ChangedSchema, TargetOutcome, TargetSchema } from '../gen/carillon/v1/edge_link_pb.ts';
-import {
-  AckRequestSchema,
-  type AckResponse,
-  ListInboxRequestSchema,
-  type ListInboxResponse,
-  Mark,
-  MarkInboxRequestSchema,
-  type MarkInboxResponse,
-  Platform,
-  RegisterDeviceRequestSchema,
-  Resume,
-  SubscribeRequestSchema,
-  SubscribeResponseSchema,
-} from '../gen/carillon/v1/edge_pb.ts';
+import { create, fromBinary } from '@bufbuild/protobuf';
+import { describe, expect, test } from 'vitest';
+import type { Changed } from '../cluster/edge-link.ts';
+import { ChangedSchema, TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
+import { Mark, Platform, Resume, SubscribeResponseSchema } from '../gen/carillon/v1/edge_pb.ts';
 import { DeliveryState } from '../gen/carillon/v1/notification_pb.ts';
-import { ManualClock } from '../runtime/clock.manual.ts';
 import { CarillonError, type ReasonName } from '../runtime/errors.ts';
-import { systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
-import { silentLog } from '../runtime/log.ts';
-import { createMetrics } from '../runtime/metrics.ts';
-import type { Mount } from '../runtime/mount.ts';
-import { tracingOff } from '../runtime/tracing.ts';
-import { readContents } from '../storage/inbox.ts';
-import { deliverTail, encodeItem } from '../storage/inbox-item.ts';
-import { testDatabase } from '../test/support/database.ts';
 import { deliveriesOf, seedInbox } from '../test/support/inbox-rows.ts';
-import type { AdmissionBounds } from './admission.ts';
+import { defaultAdmission } from './admission.ts';
 import { FakeStream } from './client-stream.fixture.ts';
 import { parseCursor } from './cursor.ts';
-import { openEdge } from './edge.ts';
+import { helloed, send as sendTo, type TestEdgeOptions, testMesh } from './edge.fixture.ts';
 
-const presence: Presence = {
-  enter: () => {},
-  leave: () => {},
-  locate: (users) => Promise.resolve(users.map(() => ({ edges: [], vanishedAtMs: undefined }))),
-  [Symbol.asyncDispose]: () => Promise.resolve(),
-};
-
-async function setUp(options: { admission?: AdmissionBounds } = {}) {
-  const t = await testDatabase();
-  const clock = new ManualClock(Date.UTC(2026, 10, 20));
-  const metrics = createMetrics();
-  const edge = await openEdge({
-    db: t.db,
-    presence,
-    node: 'edge-1',
-    incarnation: 'i1',
-    clock,
-    ids: systemIds,
-    tracing: tracingOff,
-    metrics,
-    log: silentLog,
-    ...options,
-  });
-  onTestFinished(async () => {
-    await edge[Symbol.asyncDispose]();
-    await t[Symbol.asyncDispose]();
-  });
-  const call = async <D extends DescMessage, R>(
-    mount: Mount,
-    name: string,
-    schema: D,
-    init: MessageInitShape<D>,
-    user: string,
-  ) =>
-    (await mount.handlers[name]!(create(schema, init), {
-      requestHeader: new Headers({ 'x-carillon-user': user }),
-    } as never)) as R;
-  const { service } = edge;
-  return {
-    db: t.db,
-    clock,
-    edge,
-    metrics,
-    ack: (init: MessageInitShape<typeof AckRequestSchema>, user = 'ada') =>
-      call<typeof AckRequestSchema, AckResponse>(service, 'ack', AckRequestSchema, init, user),
-    list: (init: MessageInitShape<typeof ListInboxRequestSchema> = {}, user = 'ada') =>
-      call<typeof ListInboxRequestSchema, ListInboxResponse>(
-        service,
-        'listInbox',
-        ListInboxRequestSchema,
-        init,
-        user,
-      ),
-    mark: (init: MessageInitShape<typeof MarkInboxRequestSchema>, user = 'ada') =>
-      call<typeof MarkInboxRequestSchema, MarkInboxResponse>(
-        service,
-        'markInbox',
-        MarkInboxRequestSchema,
-        init,
-        user,
-      ),
-    register: (init: MessageInitShape<typeof RegisterDeviceRequestSchema>, user = 'ada') =>
-      call(service, 'registerDevice', RegisterDeviceRequestSchema, init, user),
-    subscribe(cursor?: string, user = 'ada'): FakeStream {
-      const stream = new FakeStream(user);
-      edge.subscribe(create(SubscribeRequestSchema, { cursor }), stream);
-      return stream;
-    },
-  };
+async function setUp(options: TestEdgeOptions = {}) {
+  const mesh = await testMesh();
+  return { ...mesh, ...(await mesh.edge('edge-1', options)) };
 }
 
 type Setting = Awaited<ReturnType<typeof setUp>>;
 
-const helloed = async (stream: FakeStream) => {
-  await stream.until((frames) => frames[0]?.case === 'hello');
-  return stream.of('hello')[0]!;
-};
-
-/** Stores one item for the user and brings it by a link. */
-async function send({ db, edge }: Setting, seq: number, userId = 'ada') {
-  const [id] = await seedInbox(db, { users: [userId] });
-  const { found } = await readContents(db, [id!], 1);
-  const target = create(TargetSchema, { tenant: 'default', userId, seq, item: 0 });
-  const [result] = await edge.port.deliver([deliverTail(encodeItem(found[0]!))], [target]);
-  return { id: id!, outcome: result!.outcome };
-}
+const send = ({ db, edge }: Setting, seq: number, userId?: string) => sendTo(db, edge, seq, userId);
 
 const refused = (reason: ReasonName) => expect.objectContaining({ reason });
 
@@ -185,38 +85,41 @@ describe('a stream', () => {
     });
     await setting.db.query({ text: `update inbox_heads set head = 100000 where user_id = 'ada'` });
     const stream = new CountingStream();
-    setting.edge.subscribe(create(SubscribeRequestSchema, { cursor }), stream);
+    setting.subscribe(cursor, 'ada', stream);
     await stream.reached(100_000);
     expect(stream.mostHeld).toBeLessThan(limits.streamBufferBytes + 1_000);
   }, 30_000);
 
   test('is refused before anything is read: no user, a bad cursor, too many', async () => {
     const setting = await setUp({
-      admission: { streamsCount: 3, perUserCount: 2, opensPerSecond: 1, burstCount: 4 },
+      admission: {
+        ...defaultAdmission,
+        streamsCount: 3,
+        perUserCount: 2,
+        beginsPerSecond: 1,
+        beginsBurstCount: 4,
+      },
     });
-    const anonymous = new FakeStream();
-    anonymous.headers.delete('x-carillon-user');
-    setting.edge.subscribe(create(SubscribeRequestSchema, {}), anonymous);
-    expect(anonymous.error?.reason).toBe('UNAUTHENTICATED');
+    expect(setting.subscribe({}, new Headers()).error?.reason).toBe('UNAUTHENTICATED');
     expect(setting.subscribe('nonsense').error?.reason).toBe('CURSOR_MALFORMED');
     expect(setting.subscribe('x'.repeat(300)).error?.reason).toBe('INVALID_REQUEST');
-    const good = [setting.subscribe(), setting.subscribe(), setting.subscribe(undefined, 'bob')];
+    const good = [setting.subscribe(), setting.subscribe(), setting.subscribe({}, 'bob')];
     expect(good.map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
     expect(setting.subscribe().error).toMatchObject({
       reason: 'TOO_MANY_STREAMS',
       retryAfterMs: expect.any(Number),
     });
-    expect(setting.subscribe(undefined, 'cleo').error?.reason).toBe('TOO_MANY_STREAMS');
+    expect(setting.subscribe({}, 'cleo').error?.reason).toBe('TOO_MANY_STREAMS');
     expect(setting.edge.streams).toBe(3);
     good[0]!.close('client');
     await Promise.resolve();
-    expect(setting.subscribe(undefined, 'cleo').error).toBeUndefined();
+    expect(setting.subscribe({}, 'cleo').error).toBeUndefined();
     good[1]!.close('client');
     await Promise.resolve();
     // The bucket is empty until time passes.
-    expect(setting.subscribe(undefined, 'dora').error?.reason).toBe('TOO_MANY_STREAMS');
+    expect(setting.subscribe({}, 'dora').error?.reason).toBe('TOO_MANY_STREAMS');
     setting.clock.advance(1_000);
-    expect(setting.subscribe(undefined, 'dora').error).toBeUndefined();
+    expect(setting.subscribe({}, 'dora').error).toBeUndefined();
   });
 
   test('from the future is refused with its reason', async () => {
@@ -337,8 +240,8 @@ describe('the inbox', () => {
     const streams = [setting.subscribe(), setting.subscribe()];
     await Promise.all(streams.map(helloed));
     const { id } = await send(setting, 1);
-    const told: unknown[] = [];
-    setting.edge.port.onChanged((users) => told.push(...users));
+    const told: Changed[] = [];
+    setting.edge.port.attach({ ...setting.router, changed: (users) => told.push(...users) });
     expect(await setting.mark({ mark: Mark.READ, upto: 1 })).toMatchObject({
       marked: 1,
       unseen: 0,

@@ -1,6 +1,10 @@
 // Puts an edge together from its ports: what the wire, the links and the unary calls are served by.
 import type { EdgePort } from '../cluster/edge-link.ts';
+import type { Membership } from '../cluster/membership.ts';
+import type { Ownership } from '../cluster/ownership.ts';
 import type { Presence } from '../cluster/presence.ts';
+import type { Handoff } from '../eventlog/event-log.ts';
+import type { UserAuthenticator } from '../runtime/authenticator.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
@@ -12,18 +16,31 @@ import { acknowledge } from '../storage/acks.ts';
 import type { Database } from '../storage/database.ts';
 import { meshEpoch, readContents, readPages } from '../storage/inbox.ts';
 import { keptSinceMs } from '../storage/partitions.ts';
+import { FIRST_POSITION, revocationsSince } from '../storage/revocations.ts';
 import { AckQueue } from './ack-queue.ts';
 import { Admission, type AdmissionBounds, defaultAdmission } from './admission.ts';
+import { trustedProxies } from './client-address.ts';
+import { Departures } from './departures.ts';
 import { drain } from './drain.ts';
+import { edgePort } from './edge-port.ts';
 import { Hub } from './hub.ts';
+import { Moves } from './moves.ts';
 import { Reports } from './reports.ts';
+import { Revocations } from './revocations.ts';
 import { edgeMount } from './service.ts';
+import { SessionCalls } from './session-calls.ts';
+import { Signals } from './signals.ts';
 import { subscribeHandler } from './subscribe.ts';
 import type { SubscribeHandler } from './wire/client-stream.ts';
 
 export interface EdgeOptions {
   db: Database;
+  /** Takes what acks set off. */
+  handoff: Handoff;
   presence: Presence;
+  authenticator: UserAuthenticator;
+  membership: Pick<Membership, 'watch'>;
+  ownership: Pick<Ownership, 'owner' | 'member' | 'view'>;
   /** The edge's name in the cluster; `incarnation` is new at every start. */
   node: string;
   incarnation: string;
@@ -34,10 +51,14 @@ export interface EdgeOptions {
   log: Log;
   /** `defaultAdmission` when absent. */
   admission?: AdmissionBounds;
+  /** `limits.reconnectsPerSecond` when absent. */
+  reconnectsPerSecond?: number;
+  /** Networks whose `x-forwarded-for` is believed; this machine when absent. */
+  trustedProxies?: readonly string[];
 }
 
 export interface Edge extends AsyncDisposable {
-  /** For links, in this process or by the link port. */
+  /** For links, in this process or between two. */
   readonly port: EdgePort;
   /** For the wire. It validates requests itself. */
   readonly subscribe: SubscribeHandler;
@@ -45,21 +66,30 @@ export interface Edge extends AsyncDisposable {
   readonly service: Mount;
   /** Open streams. */
   readonly streams: number;
-  /** Refuses new streams and ends those that are open, within `limits.drainSpreadMs + limits.drainAckMs`. */
+  /**
+   * Refuses new streams and ends those that are open, within `limits.drainLeaveMs + limits.drainTellMs + limits.drainAckMs`.
+   * The edge has left the membership before, so that nobody is sent here.
+   */
   drain(signal?: AbortSignal): Promise<void>;
 }
 
-/** Rejects with STORE_UNAVAILABLE when the database does not answer. Disposing it ends what is still open. */
-export async function openEdge(options: EdgeOptions): Promise<Edge> {
-  const { db, clock, ids, log } = options;
-  const hub = new Hub({
-    ...options,
-    epoch: await meshEpoch(db),
-    keptSinceMs: await keptSinceMs(db),
-    readPages: readPages.bind(undefined, db),
-    readContents: readContents.bind(undefined, db),
-  });
-  const retention = clock
+export const LOOPBACK_PROXIES: readonly string[] = ['127.0.0.0/8', '::1'];
+
+/** The store's time, as it was at the edge's start, going on with the clock that never jumps. */
+function storeClock(clock: Clock, authenticator: UserAuthenticator): Clock {
+  const aheadMs = authenticator.nowMs() - clock.monotonic();
+  return {
+    now: () => clock.monotonic() + aheadMs,
+    monotonic: () => clock.monotonic(),
+    after: (delayMs, task) => clock.after(delayMs, task),
+    every: (periodMs, task) => clock.every(periodMs, task),
+    sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
+  };
+}
+
+/** Follows what retention has removed. */
+function followRetention({ db, clock, log }: EdgeOptions, hub: Hub): Disposable {
+  return clock
     .every(limits.keptSinceRefreshMs, () => {
       keptSinceMs(db).then(
         (keptMs) => {
@@ -69,20 +99,63 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       );
     })
     .unref();
+}
+
+/** Rejects with STORE_UNAVAILABLE when the database does not answer. Disposing it ends what is still open. */
+export async function openEdge(options: EdgeOptions): Promise<Edge> {
+  const { db, authenticator, membership, clock, ids } = options;
+  const tokenNowMs = () => authenticator.nowMs();
+  const perSecond = options.reconnectsPerSecond ?? limits.reconnectsPerSecond;
+  const departures = new Departures({ ...options, perSecond });
+  const hub = new Hub({
+    ...options,
+    clock: storeClock(clock, authenticator),
+    tokenNowMs,
+    onOld: (session) => {
+      if (departures.take()) departures.tell(session, 'AGE');
+    },
+    epoch: await meshEpoch(db),
+    keptSinceMs: await keptSinceMs(db),
+    readPages: readPages.bind(undefined, db),
+    readContents: readContents.bind(undefined, db),
+  });
   const admission = new Admission(options.admission ?? defaultAdmission, clock, ids);
-  const acks = new AckQueue(acknowledge.bind(undefined, db));
+  const acks = new AckQueue(acknowledge.bind(undefined, db, options.handoff));
   const reports = new Reports(options);
+  const signals = new Signals();
+  const calls = new SessionCalls({ ...options, hub, signals });
+  const moves = new Moves({ sessions: () => hub.sessions(), departures, clock });
+  const read = revocationsSince.bind(undefined, db);
+  const revocations = new Revocations({ ...options, hub, read, from: FIRST_POSITION, tokenNowMs });
+  const retention = followRetention(options, hub);
+  const unwatch = membership.watch((view) => {
+    moves.look(view);
+    signals.viewed(view.hash);
+  });
   return {
-    port: hub,
-    subscribe: subscribeHandler(hub, admission, log),
-    service: edgeMount({ hub, acks, reports, db }),
+    port: edgePort({ ...options, hub, signals }),
+    subscribe: subscribeHandler({
+      ...options,
+      hub,
+      admission,
+      departures,
+      proxies: trustedProxies(options.trustedProxies ?? LOOPBACK_PROXIES),
+    }),
+    service: edgeMount({ ...options, hub, acks, reports, calls, signals }),
     get streams() {
       return hub.streams;
     },
-    drain: (signal) => drain({ admission, sessions: () => hub.sessions(), clock, ids, signal }),
+    drain(signal) {
+      moves[Symbol.dispose]();
+      unwatch();
+      return drain({ ...options, admission, departures, sessions: () => hub.sessions(), signal });
+    },
     async [Symbol.asyncDispose]() {
       admission.close();
+      unwatch();
+      moves[Symbol.dispose]();
       retention[Symbol.dispose]();
+      await revocations[Symbol.asyncDispose]();
       hub[Symbol.dispose]();
     },
   };

@@ -3,6 +3,7 @@ import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
   type GoAwaySchema,
   type HelloSchema,
+  type ReauthenticateSchema,
   SubscribeResponseSchema,
   type UpdateSchema,
   type WatermarkSchema,
@@ -26,6 +27,8 @@ export const watermarkFrame = (value: MessageInitShape<typeof WatermarkSchema>):
   frame({ case: 'watermark', value });
 export const goAwayFrame = (value: MessageInitShape<typeof GoAwaySchema>): Uint8Array =>
   frame({ case: 'goAway', value });
+export const reauthenticateFrame = (value: MessageInitShape<typeof ReauthenticateSchema>): Uint8Array =>
+  frame({ case: 'reauthenticate', value });
 
 /** The longest head: lengths and seq of 5 bytes, cursor, traceparent. */
 const SCRATCH_BYTES = 128;

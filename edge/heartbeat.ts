@@ -1,4 +1,4 @@
-// One timer for all heartbeats: each stream has a slot of the wheel, and a slot's users are looked up in one query.
+// One timer for all streams: each has a slot of the wheel, and a slot's users are looked up in one query.
 import type { Clock, Timer } from '../runtime/clock.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
@@ -9,7 +9,11 @@ const TURN_MS = limits.heartbeatMs / limits.heartbeatSlotsCount;
 export interface HeartbeatOptions {
   clock: Clock;
   ids: Ids;
-  /** Called once per turn, for what is counted rather than sent. */
+  /** The wheel comes by the stream, once per `limits.heartbeatMs`. */
+  onVisit: (session: Session) => void;
+  /** The stream is as old as it should get; asked again each round until it is leaving. */
+  onOld: (session: Session) => void;
+  /** Called once per turn, after its streams. */
   onTurn: () => void;
 }
 
@@ -31,6 +35,11 @@ export class Heartbeat implements Disposable {
     this.#timer = options.clock.every(TURN_MS, () => this.#advance()).unref();
   }
 
+  /** Turns since the start, by the clock: a measure of time that fits into a small number. */
+  get now(): number {
+    return Math.floor((this.#options.clock.monotonic() - this.#startMs) / TURN_MS);
+  }
+
   /** A slot at random for a new stream, so that streams which opened together do not beat together. */
   slot(): number {
     return Math.floor(this.#options.ids.random() * this.#slots.length);
@@ -46,22 +55,25 @@ export class Heartbeat implements Disposable {
 
   /** Turns that a blocked loop missed are made up for, one round of the wheel at most. */
   #advance(): void {
-    const due = Math.floor((this.#options.clock.monotonic() - this.#startMs) / TURN_MS);
+    const due = this.now;
     this.#turns = Math.max(this.#turns, due - this.#slots.length);
-    while (this.#turns < due) this.#beat(this.#turns++ % this.#slots.length);
+    while (this.#turns < due) this.#beat(this.#turns++ % this.#slots.length, due);
     this.#options.onTurn();
   }
 
-  #beat(slot: number): void {
-    const { clock, ids } = this.#options;
-    const nowMs = clock.now();
+  #beat(slot: number, now: number): void {
+    const { onVisit, onOld } = this.#options;
     // The store did not answer within a turn: the stream is alive all the same.
     for (const session of this.#slots.at(slot - 1) ?? []) if (session.beatWaits) session.watermark();
     for (const session of this.#slots[slot] ?? []) {
+      onVisit(session);
       if (!session.open) continue;
-      if (session.leaving) session.end();
-      else if (nowMs >= session.expiresMs) session.goAway('AGE', ids.random() * limits.drainSpreadMs);
-      else session.beat();
+      if (session.leaving) {
+        session.end();
+        continue;
+      }
+      if (now >= session.ageTurn) onOld(session);
+      if (!session.leaving) session.beat();
     }
   }
 
@@ -69,3 +81,8 @@ export class Heartbeat implements Disposable {
     this.#timer[Symbol.dispose]();
   }
 }
+
+/** Turns of the wheel in so many milliseconds. */
+export const turnsOf = (ms: number): number => Math.floor(ms / TURN_MS);
+/** Milliseconds of so many turns. */
+export const turnsMs = (turns: number): number => turns * TURN_MS;

@@ -1,7 +1,8 @@
 // A hub over an inbox in memory, with time in the test's hand.
 import { create } from '@bufbuild/protobuf';
-import type { UserKey } from '../cluster/presence.ts';
-import { TargetSchema } from '../gen/carillon/v1/edge_link_pb.ts';
+import type { Attention, UserKey } from '../cluster/presence.ts';
+import { ChangedSchema, TargetSchema } from '../gen/carillon/v1/edge_link_pb.ts';
+import { Activity } from '../gen/carillon/v1/edge_pb.ts';
 import { ManualClock } from '../runtime/clock.manual.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { silentLog } from '../runtime/log.ts';
@@ -10,9 +11,12 @@ import { type Tracing, tracingOff } from '../runtime/tracing.ts';
 import { deliverTail } from '../storage/inbox-item.ts';
 import { FakeStream } from './client-stream.fixture.ts';
 import { parseCursor } from './cursor.ts';
+import { edgePort } from './edge-port.ts';
 import { Hub } from './hub.ts';
 import { InboxModel } from './inbox-model.fixture.ts';
 import type { Session } from './session.ts';
+import type { Opening } from './session-host.ts';
+import { Signals } from './signals.ts';
 
 export const EPOCH = '0123abcd';
 
@@ -20,7 +24,13 @@ export const EPOCH = '0123abcd';
 export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export function testHub(
-  options: { tracing?: Tracing; keptSinceMs?: number; ids?: Ids; clock?: ManualClock } = {},
+  options: {
+    tracing?: Tracing;
+    keptSinceMs?: number;
+    ids?: Ids;
+    clock?: ManualClock;
+    onOld?: (session: Session) => void;
+  } = {},
 ) {
   const model = new InboxModel();
   const clock = options.clock ?? new ManualClock();
@@ -33,8 +43,11 @@ export function testHub(
     keptSinceMs: options.keptSinceMs ?? 0,
     readPages: model.readPages,
     readContents: model.readContents,
+    onOld: options.onOld ?? ((session) => session.goAway('AGE', 0)),
+    tokenNowMs: () => clock.now(),
     presence: {
-      enter: ({ userId }: UserKey) => presence.push(`enter ${userId}`),
+      enter: ({ userId }: UserKey, _edge: string, attention: Attention) =>
+        presence.push(`enter ${userId}${attention === Activity.BACKGROUND ? ' behind' : ''}`),
       leave: ({ userId }: UserKey, _edge: string, closed: boolean) =>
         presence.push(`leave ${userId}${closed ? ' closed' : ''}`),
     },
@@ -44,12 +57,39 @@ export function testHub(
     metrics,
     log: silentLog,
   });
-  const open = (cursor?: string, user = 'ada'): { stream: FakeStream; session: Session } => {
-    const stream = new FakeStream(user);
-    const session = hub.open('default', user, cursor === undefined ? undefined : parseCursor(cursor), stream);
+  const open = (
+    cursor?: string,
+    userId = 'ada',
+    opening: Partial<Opening> = {},
+  ): { stream: FakeStream; session: Session } => {
+    const stream = new FakeStream();
+    const session = hub.open(
+      {
+        user: { tenant: 'default', userId },
+        deviceId: '',
+        attention: Activity.FOREGROUND,
+        mayRedirect: false,
+        cursor: cursor === undefined ? undefined : parseCursor(cursor),
+        issuedMs: 0,
+        expiresMs: undefined,
+        place: undefined,
+        ...opening,
+      },
+      stream,
+    );
     return { stream, session };
   };
-  return { hub, model, clock, presence, metrics, open };
+  /** An inbox has got so far, as a link or a call on this edge says. */
+  const changed = (head: number, userId = 'ada') =>
+    hub.changed([create(ChangedSchema, { tenant: 'default', userId, head })]);
+  const port = edgePort({
+    node: 'edge-1',
+    incarnation: 'i1',
+    hub,
+    signals: new Signals(),
+    ownership: { view: { hash: 'view-1' } },
+  });
+  return { hub, port, model, clock, presence, metrics, open, changed };
 }
 
 type TestHub = ReturnType<typeof testHub>;

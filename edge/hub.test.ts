@@ -215,7 +215,7 @@ describe('marks', () => {
     await settled();
     await send(setting);
     setting.model.markRead(setting.model.items[0]!);
-    setting.hub.announce('default', 'ada', setting.model.head);
+    setting.changed(setting.model.head);
     await settled();
     expect(stream.of('update')).toMatchObject([
       {
@@ -247,16 +247,6 @@ describe('marks', () => {
     setting.clock.advance(limits.heartbeatMs);
     await settled();
     expect(stream.of('watermark')).toMatchObject([{ sentThrough: 3, unseen: 1, unread: 1 }]);
-  });
-
-  test('are told to the links', () => {
-    const { hub } = testHub();
-    const told: unknown[] = [];
-    const stop = hub.onChanged((users) => told.push(...users));
-    hub.announce('default', 'ada', 7);
-    stop();
-    hub.announce('default', 'ada', 8);
-    expect(told).toMatchObject([{ tenant: 'default', userId: 'ada', head: 7 }]);
   });
 });
 

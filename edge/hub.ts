@@ -1,8 +1,9 @@
 // Who is connected here: takes batches from links and hands each user's streams their frame, with nothing made per target but its head.
 import { create } from '@bufbuild/protobuf';
-import type { Changed, EdgePort, Target, TargetResult } from '../cluster/edge-link.ts';
-import type { Presence } from '../cluster/presence.ts';
-import { ChangedSchema, TargetOutcome, TargetResultSchema } from '../gen/carillon/v1/edge_link_pb.ts';
+import type { Changed, Target, TargetResult } from '../cluster/edge-link.ts';
+import type { Attention, Presence, UserKey } from '../cluster/presence.ts';
+import { TargetOutcome, TargetResultSchema } from '../gen/carillon/v1/edge_link_pb.ts';
+import { Activity } from '../gen/carillon/v1/edge_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
@@ -10,12 +11,15 @@ import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Tracing } from '../runtime/tracing.ts';
-import type { Cursor } from './cursor.ts';
 import { FrameWriter } from './frames.ts';
-import { Heartbeat } from './heartbeat.ts';
+import { Heartbeat, turnsOf } from './heartbeat.ts';
 import { ItemCache, type ReadContents, type Tail, tailOf } from './items.ts';
+import { Recent } from './recent.ts';
 import { type ReadPages, Replay } from './replay.ts';
-import { Session, type SessionHost } from './session.ts';
+import { Session } from './session.ts';
+import type { Opening, SessionHost } from './session-host.ts';
+import { TokenExpiry } from './token-expiry.ts';
+import { Verification } from './verification.ts';
 import type { ClientStream } from './wire/client-stream.ts';
 
 export interface HubOptions {
@@ -27,6 +31,10 @@ export interface HubOptions {
   readPages: ReadPages;
   readContents: ReadContents;
   presence: Pick<Presence, 'enter' | 'leave'>;
+  /** The stream is as old as it should get: tells its client to come back, now or in a later round of the wheel. */
+  onOld: (session: Session) => void;
+  /** The clock that tokens are judged by. */
+  tokenNowMs: () => number;
   clock: Clock;
   ids: Ids;
   tracing: Tracing;
@@ -43,8 +51,16 @@ const WRITTEN = result(TargetOutcome.WRITTEN);
 const CATCHING_UP = result(TargetOutcome.CATCHING_UP);
 const NO_SESSION = result(TargetOutcome.NO_SESSION);
 
-export class Hub implements EdgePort, SessionHost, Disposable {
-  readonly node: string;
+/** Who calls about a session. `deviceId`: what the token is bound to; empty: any of the user's. */
+export interface Caller extends UserKey {
+  deviceId: string;
+}
+
+/** The digits of a session's number. */
+const NUMBER = /^[1-9a-z][0-9a-z]{0,9}$/;
+
+export class Hub implements SessionHost, Disposable {
+  readonly idPrefix: string;
   readonly frames: FrameWriter;
   readonly clock: Clock;
   readonly tracing: Tracing;
@@ -55,10 +71,13 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   /** The tenant that was looked up last, and its users: a batch seldom has two. */
   #lastTenant = '';
   #lastUsers: Map<string, Session> | undefined;
-  readonly #sessions = new Map<string, Session>();
+  /** By number. */
+  readonly #sessions = new Map<number, Session>();
   readonly #replay: Replay;
   readonly #heartbeat: Heartbeat;
-  readonly #listeners = new Set<(users: readonly Changed[]) => void>();
+  readonly #expiry: TokenExpiry;
+  readonly #recent: Recent;
+  readonly #verification: Verification;
   /** The first sessions of the next targets of a batch. */
   readonly #ahead: (Session | undefined)[] = new Array(AHEAD_COUNT).fill(undefined);
   #opened = 0;
@@ -66,14 +85,24 @@ export class Hub implements EdgePort, SessionHost, Disposable {
 
   constructor(options: HubOptions) {
     this.#options = options;
-    this.node = options.node;
+    this.idPrefix = `${options.node}.${options.incarnation}.`;
     this.frames = new FrameWriter(options.epoch);
     this.clock = options.clock;
     this.tracing = options.tracing;
     this.keptSinceMs = options.keptSinceMs;
     this.items = new ItemCache(options.readContents);
     this.#replay = new Replay({ ...options, items: this.items });
-    this.#heartbeat = new Heartbeat({ ...options, onTurn: () => this.#count() });
+    this.#expiry = new TokenExpiry(options.tokenNowMs);
+    this.#recent = new Recent(options.clock);
+    this.#verification = new Verification(options.clock);
+    this.#heartbeat = new Heartbeat({
+      ...options,
+      onVisit: (session) => this.#expiry.watch(session),
+      onTurn: () => {
+        this.#expiry.turn();
+        this.#count();
+      },
+    });
   }
 
   get streams(): number {
@@ -84,75 +113,136 @@ export class Hub implements EdgePort, SessionHost, Disposable {
     return [...this.#sessions.values()];
   }
 
-  /** Undefined when no such session is here, or it is another user's. */
-  session(id: string, tenant: string, userId: string): Session | undefined {
-    const session = this.#sessions.get(id);
-    return session?.user.tenant === tenant && session.user.userId === userId ? session : undefined;
+  /** The session is one of this edge's, over or not. */
+  isOwn(id: string): boolean {
+    return id.startsWith(this.idPrefix);
+  }
+
+  #named(id: string): Session | undefined {
+    const digits = this.isOwn(id) ? id.slice(this.idPrefix.length) : '';
+    return NUMBER.test(digits) ? this.#sessions.get(Number.parseInt(digits, 36)) : undefined;
   }
 
   /** Whether the session is open here, whoever's it is. */
   holds(id: string): boolean {
-    return this.#sessions.has(id);
+    return this.#named(id) !== undefined;
   }
 
-  streamsOf(tenant: string, userId: string): number {
-    let count = 0;
-    for (let at = this.#find(tenant, userId); at; at = at.next) count++;
-    return count;
+  /** Undefined when no such session is here, or it is another user's or, for a token bound to a device, another device's. */
+  session(id: string, { tenant, userId, deviceId }: Caller): Session | undefined {
+    const session = this.#named(id);
+    if (session?.user.tenant !== tenant || session.user.userId !== userId || session.over) return undefined;
+    return deviceId === '' || deviceId === session.deviceId ? session : undefined;
   }
 
-  /** Registers the stream, so that nothing which comes from now on is missed; Hello follows when the head was read. */
-  open(tenant: string, userId: string, cursor: Cursor | undefined, stream: ClientStream): Session {
-    const { node, incarnation, ids, presence } = this.#options;
+  /** The user's streams, the newest first. */
+  sessionsOf({ tenant, userId }: UserKey): Session[] {
+    const sessions: Session[] = [];
+    for (let at = this.#find(tenant, userId); at; at = at.next) sessions.push(at);
+    return sessions;
+  }
+
+  /** Turns of the wheel since the start; what sessions keep of time. */
+  get turn(): number {
+    return this.#heartbeat.now;
+  }
+
+  /**
+   * Registers the stream, so that nothing which comes from now on is missed. Hello follows at once when all that its cursor
+   * needs is remembered, else when the head was read.
+   */
+  open(opening: Opening, stream: ClientStream): Session {
+    const { tenant, userId } = opening.user;
     let users = this.#users.get(tenant);
     if (!users) {
       users = new Map();
       this.#users.set(tenant, users);
     }
     const before = users.get(userId);
+    const attention = attentionOf(before);
+    const turn = this.#heartbeat.now;
     const session = new Session({
-      id: `${node}.${incarnation}.${(++this.#opened).toString(36)}`,
-      user: before?.user ?? { tenant, userId },
+      ...opening,
+      user: before?.user ?? opening.user,
+      number: ++this.#opened,
       stream,
-      cursor,
       host: this,
-      expiresMs: this.clock.now() + limits.streamAgeMs * (0.5 + ids.random() / 2),
+      openedTurn: turn,
+      ageTurn: turn + turnsOf(limits.streamAgeMs * (0.5 + this.#options.ids.random() / 2)),
       slot: this.#heartbeat.slot(),
     });
     session.next = before;
     users.set(userId, session);
-    this.#sessions.set(session.id, session);
+    this.#sessions.set(session.number, session);
     this.#heartbeat.add(session);
-    if (!before) presence.enter(session.user, node);
+    this.#expiry.renew(session, opening.issuedMs, opening.expiresMs);
+    this.#attend(session.user, attention, attentionOf(session));
     stream.onClose((why) => this.#close(session, why === 'client' && !session.leaving));
-    this.#replay.request(session);
+    this.#begin(session, opening);
     return session;
+  }
+
+  #begin(session: Session, { cursor }: Opening): void {
+    const { tenant, userId } = session.user;
+    const own = cursor?.epoch === this.frames.epoch ? cursor : undefined;
+    const lately = own && this.#recent.find(tenant, userId, own);
+    if (lately) {
+      session.greet(lately);
+      this.#verification.add(session);
+    } else this.#replay.request(session);
   }
 
   #close(session: Session, byUser: boolean): void {
     session.closed();
-    this.#sessions.delete(session.id);
+    session.place?.leave();
+    this.#sessions.delete(session.number);
     this.#heartbeat.remove(session);
-    const { user } = session;
+    const { user, lately } = session;
+    if (lately) this.#recent.left(user.tenant, user.userId, lately);
     const users = this.#users.get(user.tenant);
     const first = users?.get(user.userId);
     if (!users || !first) return;
-    if (first !== session) {
+    const attention = attentionOf(first);
+    if (first === session && !session.next) {
+      users.delete(user.userId);
+      if (users.size === 0) {
+        this.#users.delete(user.tenant);
+        this.#lastUsers = undefined;
+      }
+      this.#options.presence.leave(user, this.#options.node, byUser);
+      return;
+    }
+    if (first === session) users.set(user.userId, session.next as Session);
+    else {
       let at: Session | undefined = first;
       while (at && at.next !== session) at = at.next;
       if (at) at.next = session.next;
-      return;
     }
-    if (session.next) {
-      users.set(user.userId, session.next);
-      return;
-    }
-    users.delete(user.userId);
-    if (users.size === 0) {
-      this.#users.delete(user.tenant);
-      this.#lastUsers = undefined;
-    }
-    this.#options.presence.leave(user, this.node, byUser);
+    this.#attend(user, attention, attentionOf(users.get(user.userId)));
+  }
+
+  /** The client says whether the user looks at this stream. */
+  setAttention(session: Session, attention: Attention): void {
+    const first = this.#find(session.user.tenant, session.user.userId);
+    const before = attentionOf(first);
+    session.attention = attention;
+    this.#attend(session.user, before, attentionOf(first));
+  }
+
+  /** The best of the user's streams counts; presence is told when that is another than before. */
+  #attend(user: UserKey, before: Attention | undefined, now: Attention | undefined): void {
+    if (now !== undefined && now !== before) this.#options.presence.enter(user, this.#options.node, now);
+  }
+
+  /** The stream goes on with another token. */
+  renew(session: Session, issuedMs: number, expiresMs: number | undefined): void {
+    this.#expiry.renew(session, issuedMs, expiresMs);
+  }
+
+  /** The client has acknowledged all up to `seq`, here or at another edge. */
+  acknowledged(session: Session, seq: number): void {
+    session.acknowledged = Math.max(session.acknowledged, Math.min(seq, session.sentThrough));
+    session.ackedTurn = this.#heartbeat.now;
   }
 
   /** The user's first session; the others hang on it. */
@@ -188,6 +278,7 @@ export class Hub implements EdgePort, SessionHost, Disposable {
 
   #deliver(first: Session | undefined, target: Target, tails: readonly Tail[], nowMs: number): TargetResult {
     const tail = tails[target.item];
+    if (!first) this.#recent.forget(target.tenant, target.userId);
     // A batch that names an item which it does not bring is a defect; the store has the item.
     if (!first || !tail) return NO_SESSION;
     return tail.traceparent === undefined
@@ -199,7 +290,7 @@ export class Hub implements EdgePort, SessionHost, Disposable {
     const span = this.tracing.span('link', {
       parent: tail.traceparent,
       kind: 'consumer',
-      attributes: { 'carillon.edge': this.node, 'carillon.seq': seq },
+      attributes: { 'carillon.edge': this.#options.node, 'carillon.seq': seq },
     });
     const answer = offer(first, seq, { bytes: tail.bytes, traceparent: span.traceparent }, nowMs);
     span.set({ 'carillon.outcome': OUTCOMES[Number(answer.outcome)] ?? '' });
@@ -207,22 +298,14 @@ export class Hub implements EdgePort, SessionHost, Disposable {
     return answer;
   }
 
+  /** Inboxes changed: streams that are behind read what is new. */
   changed(users: readonly Changed[]): void {
-    for (const { tenant, userId, head } of users)
-      for (let session = this.#find(tenant, userId); session; session = session.next)
+    for (const { tenant, userId, head } of users) {
+      const first = this.#find(tenant, userId);
+      if (!first) this.#recent.forget(tenant, userId);
+      for (let session = first; session; session = session.next)
         if (!session.open || head > session.sentThrough) session.catchUp();
-  }
-
-  onChanged(listener: (users: readonly Changed[]) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  /** An inbox changed through this edge: its streams here and, by the links, everywhere are told. */
-  announce(tenant: string, userId: string, head: number): void {
-    const changed = [create(ChangedSchema, { tenant, userId, head })];
-    this.changed(changed);
-    for (const listener of this.#listeners) listener(changed);
+    }
   }
 
   requestPage(session: Session): void {
@@ -243,6 +326,7 @@ export class Hub implements EdgePort, SessionHost, Disposable {
   [Symbol.dispose](): void {
     this.#heartbeat[Symbol.dispose]();
     this.#replay[Symbol.dispose]();
+    this.#verification[Symbol.dispose]();
     for (const session of this.sessions()) session.end(new CarillonError('SHUTTING_DOWN'));
     this.#count();
   }
@@ -262,4 +346,11 @@ function offer(first: Session, seq: number, tail: Tail, nowMs: number): TargetRe
   if (written) return WRITTEN;
   if (agoMs >= 0) return result(TargetOutcome.ALREADY, Math.floor(agoMs));
   return catchingUp ? CATCHING_UP : NO_SESSION;
+}
+
+/** The best of these streams' attention; undefined when there is none. */
+function attentionOf(first: Session | undefined): Attention | undefined {
+  for (let session = first; session; session = session.next)
+    if (session.attention === Activity.FOREGROUND) return Activity.FOREGROUND;
+  return first && Activity.BACKGROUND;
 }

@@ -5,11 +5,17 @@ import type { Identity } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import { type Marked, type MarkRequest, markKinds } from '../storage/inbox-marks.ts';
 import { MAX_SEQ } from './cursor.ts';
-import type { Hub } from './hub.ts';
 import type { Reports } from './reports.ts';
 
+export interface Marking {
+  reports: Reports;
+  mark: (request: MarkRequest) => Promise<Marked>;
+  /** An inbox has got so far: the user's streams here and, by the links, everywhere are told. */
+  changed: (user: { tenant: string; userId: string; head: number }) => void;
+}
+
 export async function markItems(
-  { hub, reports, mark }: { hub: Hub; reports: Reports; mark: (request: MarkRequest) => Promise<Marked> },
+  { changed, reports, mark }: Marking,
   { tenant, userId }: Identity,
   { mark: asked, notificationIds, upto }: MarkInboxRequest,
 ): Promise<Pick<MarkInboxResponse, 'marked' | 'unseen' | 'unread'>> {
@@ -21,6 +27,6 @@ export async function markItems(
       : { upto: Math.min(upto, MAX_SEQ), atMost: limits.markItemsCount };
   const { marked, head, unseen, unread, reported } = await mark({ tenant, userId, kind, what });
   reports.marked(reported, kind === 'read');
-  if (marked > 0) hub.announce(tenant, userId, head);
+  if (marked > 0) changed({ tenant, userId, head });
   return { marked, unseen, unread };
 }

@@ -93,7 +93,7 @@ class App {
 }
 
 async function run(script: readonly Step[]): Promise<void> {
-  const { hub, model, clock, open } = testHub();
+  const { hub, model, clock, open, changed } = testHub();
   const app = new App();
   let { stream } = open();
   const later: ModelItem[] = [];
@@ -115,7 +115,7 @@ async function run(script: readonly Step[]): Promise<void> {
     else if (step.do === 'read') {
       const item = model.items[step.at % (model.items.length || 1)];
       if (item) model.markRead(item);
-      if (item && step.told) hub.announce('default', 'ada', model.head);
+      if (item && step.told) changed(model.head);
     } else if (step.do === 'store') model.step();
     else if (step.do === 'hold') model.held = true;
     else if (step.do === 'release') model.held = false;

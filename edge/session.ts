@@ -1,36 +1,31 @@
 // One stream of one user: says Hello, sends what was missed, then what comes, each position once and in order.
-import type { UserKey } from '../cluster/presence.ts';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import type { Attention, UserKey } from '../cluster/presence.ts';
 import { TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { Resume } from '../gen/carillon/v1/edge_pb.ts';
 import type { CarillonError } from '../runtime/errors.ts';
 import { limits } from '../runtime/limits.ts';
-import type { Tracing } from '../runtime/tracing.ts';
 import type { InboxPage, InboxRow } from '../storage/inbox.ts';
+import type { Place } from './admission.ts';
 import { type Cursor, MAX_SEQ } from './cursor.ts';
 import {
   durationOf,
-  type FrameWriter,
   goAwayFrame,
   helloFrame,
+  reauthenticateFrame,
   updateFrame,
   watermarkFrame,
 } from './frames.ts';
 import type { Loaded, Tail } from './items.ts';
+import type { Lately } from './recent.ts';
 import { type InitialResume, resume } from './resume.ts';
+import type { SessionHost, SessionOptions } from './session-host.ts';
 import type { ClientStream } from './wire/client-stream.ts';
 import { WriteTimes } from './write-times.ts';
 
-/** What all sessions of an edge share. */
-export interface SessionHost {
-  readonly frames: FrameWriter;
-  readonly clock: Clock;
-  readonly tracing: Tracing;
-  /** Items of older partitions were dropped; milliseconds since the epoch. */
-  readonly keptSinceMs: number;
-  /** Reads the page after the session's position soon, and calls `apply` with it. */
-  requestPage(session: Session): void;
-  countBytes(bytes: number): void;
-}
+const SECOND_MS = 1_000;
+/** The last digits of a session's id. */
+const RADIX = 36;
 
 export class Session {
   // What a live item touches stands first: with 10,000 streams each line of the cache that is spared is 1 % of its cost.
@@ -50,8 +45,14 @@ export class Session {
   #unknownThrough = 0;
   /** The time that goes into a cursor at `sentThrough`. A number so large lies outside the object, so live items spare it. */
   #cursorMs = 0;
-  readonly id: string;
+  /** The part of its id that is its own on this edge. */
+  readonly number: number;
   readonly user: UserKey;
+  readonly deviceId: string;
+  readonly mayRedirect: boolean;
+  readonly place: Place | undefined;
+  /** Whether the user looks at it. */
+  attention: Attention;
   #cursor: Cursor | undefined;
   /** The highest position that the client acknowledged here. */
   acknowledged = 0;
@@ -64,29 +65,42 @@ export class Session {
   #beat = false;
   /** A GoAway was sent: whatever closes the stream now, the user did not leave. */
   leaving = false;
-  /** When a GoAway is due because of age. */
-  readonly expiresMs: number;
+  /**
+   * Of its token, by the clock that judges tokens. In seconds since the epoch these are small whole numbers, nearly always,
+   * and such lie in the object.
+   */
+  issuedSeconds = 0;
+  /** 0: it does not expire. */
+  expirySeconds = 0;
+  /** When the client is to be told that the token is about to expire; 0: it was, or need not be. */
+  noticeSeconds = 0;
+  /** Turns of the wheel since the edge's start: when it opened, when it last acknowledged (-1: never), when it is old. */
+  readonly openedTurn: number;
+  ackedTurn = -1;
+  readonly ageTurn: number;
   /** Its place on the heartbeat wheel. */
   readonly slot: number;
 
-  constructor(options: {
-    id: string;
-    user: UserKey;
-    stream: ClientStream;
-    cursor: Cursor | undefined;
-    host: SessionHost;
-    expiresMs: number;
-    slot: number;
-  }) {
-    this.id = options.id;
+  constructor(options: SessionOptions) {
+    const { cursor, host } = options;
+    this.number = options.number;
     this.user = options.user;
+    this.deviceId = options.deviceId;
+    this.place = options.place;
+    this.mayRedirect = options.mayRedirect;
+    this.attention = options.attention;
     this.stream = options.stream;
-    this.#host = options.host;
-    this.#cursor = options.cursor;
-    this.expiresMs = options.expiresMs;
+    this.#host = host;
+    this.#cursor = cursor;
+    this.openedTurn = options.openedTurn;
+    this.ageTurn = options.ageTurn;
     this.slot = options.slot;
     // Without a cursor of this store only head and counts are read.
-    this.sentThrough = options.cursor?.epoch === options.host.frames.epoch ? options.cursor.seq : MAX_SEQ;
+    this.sentThrough = cursor?.epoch === host.frames.epoch ? cursor.seq : MAX_SEQ;
+  }
+
+  get id(): string {
+    return this.#host.idPrefix + this.number.toString(RADIX);
   }
 
   get over(): boolean {
@@ -201,14 +215,40 @@ export class Session {
     return true;
   }
 
+  /** Begins from memory: the client has all that was sent by the time it left, and is looked up in the store afterwards. */
+  greet({ seq, timeMs, unseen, unread }: Lately): void {
+    this.#cursor = undefined;
+    this.#unseen = unseen;
+    this.#unread = unread;
+    this.#begin({ kind: 'start', resume: Resume.RESUMED, reason: '', seq, timeMs }, timeMs);
+  }
+
+  /** What is known of the user when the stream ends, for a client that comes back; undefined when it never began. */
+  get lately(): Lately | undefined {
+    if (!this.#times) return undefined;
+    return {
+      seq: this.sentThrough,
+      timeMs: this.#cursorTimeMs(),
+      unseen: this.#unseen,
+      unread: this.#unread,
+    };
+  }
+
   #hello(page: InboxPage, readMs: number): boolean {
-    const { head, unseen, unread } = page;
-    const start: InitialResume = resume(this.#cursor, this.#host.frames.epoch, head, this.#host.keptSinceMs);
+    const { epoch } = this.#host.frames;
+    const start: InitialResume = resume(this.#cursor, epoch, page.head, this.#host.keptSinceMs);
     this.#cursor = undefined;
     if (start.kind === 'refused') {
       this.end(start.error);
       return false;
     }
+    this.#unseen = page.unseen;
+    this.#unread = page.unread;
+    this.#begin(start, readMs);
+    return true;
+  }
+
+  #begin(start: InitialResume & { kind: 'start' }, readMs: number): void {
     this.#state = 'open';
     this.sentThrough = start.seq;
     this.acknowledged = start.seq;
@@ -221,12 +261,16 @@ export class Session {
         resume: start.resume,
         resumeReason: start.reason,
         cursor: this.#host.frames.cursor(this.sentThrough, this.#cursorMs),
-        unseen,
-        unread,
+        unseen: this.#unseen,
+        unread: this.#unread,
         heartbeat: durationOf(limits.heartbeatMs),
+        tokenExpiry: this.#tokenExpiry(),
       }),
     );
-    return true;
+  }
+
+  #tokenExpiry() {
+    return this.expirySeconds === 0 ? undefined : timestampFromMs(this.expirySeconds * SECOND_MS);
   }
 
   #deliver(seq: number, cursorMs: number, tail: Tail, nowMs: number): void {
@@ -286,11 +330,20 @@ export class Session {
     );
   }
 
-  /** Asks the client to come back `afterMs` from now. It may still acknowledge until the stream is ended. */
-  goAway(reason: string, afterMs: number): void {
+  /**
+   * Asks the client to come back `afterMs` from now, to `edge` when that is not empty. It may still acknowledge until the
+   * stream is ended.
+   */
+  goAway(reason: string, afterMs: number, edge = ''): void {
     if (this.#state === 'over' || this.leaving) return;
     this.leaving = true;
-    this.#send(goAwayFrame({ reason, reconnectAfter: durationOf(afterMs) }));
+    this.#send(goAwayFrame({ reason, reconnectAfter: durationOf(afterMs), edge }));
+  }
+
+  /** Tells the client that its token is about to expire. */
+  noticeExpiry(): void {
+    this.noticeSeconds = 0;
+    if (this.#state === 'open') this.#send(reauthenticateFrame({ tokenExpiry: this.#tokenExpiry() }));
   }
 
   end(error?: CarillonError): void {

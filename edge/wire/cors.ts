@@ -1,7 +1,7 @@
 // What a browser on another origin may do here: every header that the stock clients send, and ours.
 import { cors } from '@connectrpc/connect';
 
-const OURS = ['authorization', 'x-carillon-user', 'traceparent', 'tracestate'];
+const OURS = ['authorization', 'traceparent', 'tracestate'];
 const KEPT_SECONDS = 7_200;
 
 /**

@@ -75,13 +75,8 @@ class EdgePort implements ListeningEdgePort {
     const rest = otherCalls({ ...options, signal: this.#stop.signal });
     this.#http1 = new Http1Rest({
       rest,
-      subscribe: (socket, protocol, lines, header, body) =>
-        this.#serve(
-          new Http1Stream(this.#owner, protocol, socket, { lines, heldByNode: true }),
-          protocol,
-          header,
-          body,
-        ),
+      subscribe: (socket, protocol, header, body) =>
+        this.#serve(new Http1Stream(this.#owner, protocol, socket, true), protocol, header, body),
     });
     this.#http2 = new Http2Port(
       {
@@ -89,7 +84,7 @@ class EdgePort implements ListeningEdgePort {
         log: options.log,
         subscribe: (stream, protocol, headers, body) =>
           this.#serve(
-            new Http2Stream(this.#owner, protocol, stream, headers),
+            new Http2Stream(this.#owner, protocol, stream),
             protocol,
             (name) => headers[name]?.toString(),
             body,
@@ -100,9 +95,9 @@ class EdgePort implements ListeningEdgePort {
     this.#first = new FirstRequests({
       http1: (socket) => this.#http1.take(socket),
       http2: (socket) => this.#http2.take(socket),
-      subscribe: (socket, protocol, { lines, headers }, body) =>
+      subscribe: (socket, protocol, { headers }, body) =>
         this.#serve(
-          new Http1Stream(this.#owner, protocol, socket, { lines }),
+          new Http1Stream(this.#owner, protocol, socket),
           protocol,
           (name) => headers.get(name),
           body,
@@ -183,7 +178,7 @@ class EdgePort implements ListeningEdgePort {
       const ms = deadlineMs(protocol, header);
       if (ms !== undefined)
         stream.endAt(this.#clock.after(ms, () => stream.end(new CarillonError('DEADLINE_EXCEEDED'))));
-      this.#options.subscribe(request, stream);
+      this.#options.subscribe(request, stream, { get: (name) => header(name) ?? null });
     } catch (error) {
       stream.end(ownError(error, this.#options.log) ?? new CarillonError('INTERNAL'));
     }

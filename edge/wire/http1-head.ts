@@ -6,8 +6,6 @@ export interface RequestHead {
   readonly target: string;
   /** Names in lower case; a name that came more than once is joined by commas. */
   readonly headers: ReadonlyMap<string, string>;
-  /** The header lines as they came, for `Headers` to be made from if somebody asks. */
-  readonly lines: string;
   /** Length of the body, or that it comes in chunks. */
   readonly body: number | 'chunked';
   /** Where the body begins. */
@@ -28,7 +26,7 @@ const HEADERS_COUNT = 100;
 const bad = (status: number, reason: string): HeadResult => ({ kind: 'bad', status, reason });
 
 /** Header lines as pairs, names in lower case; undefined when a line is not one. */
-export function headerPairs(lines: string): [string, string][] | undefined {
+function headerPairs(lines: string): [string, string][] | undefined {
   const pairs: [string, string][] = [];
   if (lines === '') return pairs;
   for (const line of lines.split('\r\n')) {
@@ -70,6 +68,6 @@ export function readHead(bytes: Buffer): HeadResult {
   }
   const body = bodyOf(headers);
   if (body === undefined || !headers.has('host')) return bad(400, 'Bad Request');
-  const head = { method: line[1] as string, target: line[2] as string, headers, lines, body, end: end + 4 };
+  const head = { method: line[1] as string, target: line[2] as string, headers, body, end: end + 4 };
   return { kind: 'head', head };
 }

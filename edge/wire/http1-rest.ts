@@ -15,16 +15,9 @@ export interface Http1RestOptions {
   readonly subscribe: (
     socket: Socket,
     protocol: Protocol,
-    lines: string,
     header: (name: string) => string | undefined,
     body: Buffer | undefined,
   ) => void;
-}
-
-function linesOf(raw: readonly string[]): string {
-  const lines: string[] = [];
-  for (let index = 0; index < raw.length; index += 2) lines.push(`${raw[index]}: ${raw[index + 1]}`);
-  return lines.join('\r\n');
 }
 
 function readBody(request: IncomingMessage, then: (body: Buffer | undefined) => void): void {
@@ -89,7 +82,7 @@ export class Http1Rest {
       return Array.isArray(value) ? value.join(', ') : value;
     };
     if (request.socket.destroyed) return;
-    this.#options.subscribe(request.socket, protocol, linesOf(request.rawHeaders), header, body);
+    this.#options.subscribe(request.socket, protocol, header, body);
   }
 
   /** Connections between two calls are ended; the others when their call is answered. */

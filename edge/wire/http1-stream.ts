@@ -4,7 +4,6 @@ import type { CarillonError } from '../../runtime/errors.ts';
 import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
 import { type FrameSlot, giveBackSlot, largerSlot, loseSlot, takeSlot } from './frame-slots.ts';
-import { headerPairs } from './http1-head.ts';
 import { type KernelHandle, kernelHandle, writeToKernel } from './kernel-writer.ts';
 import { type Protocol, streamEnd } from './protocol.ts';
 import { frameBytes, putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
@@ -62,20 +61,12 @@ export class Http1Stream extends WireStream {
   /** The response's head is out, and the socket gives its bytes to the kernel at once. */
   #direct = false;
   readonly #socket: Socket;
-  /** Header lines of the request; made into `Headers` when asked for, as an idle stream needs none. */
-  readonly #lines: string;
   #opening: string | undefined;
 
-  /** `lines`: the header lines of the request. `heldByNode`: node:http reads this socket, and goes on doing so. */
-  constructor(
-    shared: StreamOwner,
-    protocol: Protocol,
-    socket: Socket,
-    { lines, heldByNode = false }: { lines: string; heldByNode?: boolean },
-  ) {
+  /** `heldByNode`: node:http reads this socket, and goes on doing so. */
+  constructor(shared: StreamOwner, protocol: Protocol, socket: Socket, heldByNode = false) {
     super(shared, protocol);
     this.#socket = socket;
-    this.#lines = lines;
     this.#opening = responseHead(protocol, shared.clock.now());
     owners.set(socket, this);
     socket.on('end', onEnd).on('close', onClose).on('drain', onDrain).on('error', onError);
@@ -85,10 +76,6 @@ export class Http1Stream extends WireStream {
 
   get remoteAddress(): string {
     return this.#socket.remoteAddress ?? '';
-  }
-
-  get headers(): Headers {
-    return new Headers(headerPairs(this.#lines));
   }
 
   protected get unsentBytes(): number {

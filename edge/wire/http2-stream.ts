@@ -1,11 +1,5 @@
 // A stream on HTTP/2: one DATA write per loop turn, trailers for gRPC, and the reset code that tells why a client left.
-import {
-  constants,
-  type Http2Session,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2';
 import type { CarillonError } from '../../runtime/errors.ts';
 import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
@@ -28,16 +22,31 @@ function onDrain(this: OwnedStream): void {
 /** 'close' follows; a stream without this listener would end the process. */
 function onError(): void {}
 
-function responseHeaders({ contentType, acceptHeader }: Protocol, nowMs: number): OutgoingHttpHeaders {
-  return {
-    ':status': 200,
-    'content-type': contentType,
-    [acceptHeader]: 'gzip',
-    date: new Date(nowMs).toUTCString(),
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-    ...corsHeaders,
-  };
+let headersSecond = 0;
+const headersOf = new Map<Protocol, readonly string[]>();
+
+/**
+ * Names and values by turns, the same array for all streams of a second: node keeps for each stream what it was given, and
+ * of an object a copy of its own, which is 1 KiB.
+ */
+function responseHeaders(protocol: Protocol, nowMs: number): readonly string[] {
+  const second = Math.floor(nowMs / 1_000);
+  if (second !== headersSecond) headersOf.clear();
+  headersSecond = second;
+  let headers = headersOf.get(protocol);
+  if (!headers) {
+    headers = Object.entries({
+      ':status': '200',
+      'content-type': protocol.contentType,
+      [protocol.acceptHeader]: 'gzip',
+      date: new Date(nowMs).toUTCString(),
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+      ...corsHeaders,
+    }).flat();
+    headersOf.set(protocol, headers);
+  }
+  return headers;
 }
 
 export class Http2Stream extends WireStream {
@@ -48,19 +57,12 @@ export class Http2Stream extends WireStream {
   #first: Buffer | undefined;
   #slot: FrameSlot | undefined;
   #handedBytes = 0;
-  readonly #headers: IncomingHttpHeaders;
   #trailers: Headers | undefined;
 
-  constructor(
-    shared: StreamOwner,
-    protocol: Protocol,
-    stream: ServerHttp2Stream,
-    headers: IncomingHttpHeaders,
-  ) {
+  constructor(shared: StreamOwner, protocol: Protocol, stream: ServerHttp2Stream) {
     super(shared, protocol);
     this.#stream = stream;
     this.#session = stream.session;
-    this.#headers = headers;
     this.#stream[owner] = this;
     stream.on('close', onClose).on('drain', onDrain).on('error', onError);
     stream.respond(responseHeaders(protocol, shared.clock.now()), {
@@ -70,15 +72,6 @@ export class Http2Stream extends WireStream {
 
   get remoteAddress(): string {
     return this.#session?.destroyed === false ? (this.#session.socket.remoteAddress ?? '') : '';
-  }
-
-  get headers(): Headers {
-    const headers = new Headers();
-    for (const [name, value] of Object.entries(this.#headers)) {
-      if (name.startsWith(':') || value === undefined) continue;
-      for (const each of Array.isArray(value) ? value : [value]) headers.append(name, each);
-    }
-    return headers;
   }
 
   protected get unsentBytes(): number {

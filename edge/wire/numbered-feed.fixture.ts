@@ -6,6 +6,7 @@ import {
   type SubscribeResponse,
   SubscribeResponseSchema,
 } from '../../gen/carillon/v1/edge_pb.ts';
+import type { CallHeaders } from '../../runtime/authenticator.ts';
 import { CarillonError } from '../../runtime/errors.ts';
 import { limits } from '../../runtime/limits.ts';
 import { silentLog } from '../../runtime/log.ts';
@@ -16,6 +17,7 @@ import { WireStream } from './wire-stream.ts';
 export interface Opened {
   readonly request: SubscribeRequest;
   readonly stream: ClientStream;
+  readonly headers: CallHeaders;
   /** Resolves when the stream is over. */
   readonly closed: Promise<CloseReason>;
 }
@@ -74,10 +76,10 @@ export async function numberedFeed(
     port: 0,
     log: silentLog,
     routes: (router) => router.service(EdgeService, { ack: () => ({ acknowledged: 7 }) }),
-    subscribe(request, stream) {
+    subscribe(request, stream, headers) {
       const { promise: closed, resolve } = Promise.withResolvers<CloseReason>();
       stream.onClose(resolve);
-      opened.push({ request, stream, closed });
+      opened.push({ request, stream, headers, closed });
       for (const wake of waiting.splice(0)) wake();
       const [what, after] = request.deviceId.split(':');
       if (what === 'numbers') feed(stream, Number(request.cursor ?? 0), upto, Number(after ?? -1));

@@ -52,7 +52,6 @@ export abstract class WireStream implements ClientStream, Flushable {
   }
 
   abstract get remoteAddress(): string;
-  abstract get headers(): Headers;
   /** Bytes that the transport has and the kernel has not. */
   protected abstract get unsentBytes(): number;
   /** Bytes that the kernel has taken since the beginning. */

@@ -9,9 +9,29 @@ export const edgeLimits = {
   /** Streams of one process; it has 20,000 file descriptors. */
   edgeStreamsCount: 18_000,
   streamsPerUserCount: 32,
-  /** Token bucket of new streams; one costs the loop about 0.1 ms and the database a share of a batched query. */
-  streamOpensPerSecond: 5_000,
-  streamOpensBurstCount: 10_000,
+  /** With one device id, such as tabs, or a phone whose old streams are not yet known to be gone: past it the oldest ends. */
+  streamsPerDeviceCount: 8,
+  /** How long the oldest is told to stay away, so that two that take turns do so seldom. */
+  deviceRetryMs: [30_000, 60_000],
+  /** From one address that is not this machine's; behind it may be a whole company. An IPv6 address counts by its /64. */
+  streamsPerAddressCount: 2_000,
+  /** Addresses in `x-forwarded-for` that are looked at, from the nearest on. */
+  forwardedHopsCount: 16,
+  /**
+   * Token buckets of new streams: those that resume, and those that begin. One costs the loop about 0.1 ms and the
+   * database a share of a batched query.
+   */
+  streamResumesPerSecond: 5_000,
+  streamResumesBurstCount: 10_000,
+  streamBeginsPerSecond: 5_000,
+  streamBeginsBurstCount: 10_000,
+  /** Tokens that were no good, in all and by address: past it the address is not listened to. A check costs about 0.1 ms. */
+  badTokensPerSecond: 1_000,
+  badTokensBurstCount: 2_000,
+  badTokensPerAddressPerSecond: 20,
+  badTokensPerAddressBurstCount: 200,
+  /** Addresses whose bad tokens are remembered. */
+  badTokenAddressesCount: 10_000,
   /** How long a refused client is told to stay away, at least and at most. */
   admissionRetryMs: [1_000, 5_000],
   /** A stream is told to reconnect after half of this to all of it. */
@@ -30,6 +50,23 @@ export const edgeLimits = {
   itemCacheBytes: 33_554_432,
   /** Turns of the heartbeat wheel per heartbeat. */
   heartbeatSlotsCount: 50,
+  /** So long before its token expires a stream is told, or when half of a shorter life is over. */
+  tokenNoticeMs: 60_000,
+  /** Users who left lately, about 200 bytes each, and how long they are remembered. */
+  recentUsersCount: 20_000,
+  recentMs: 300_000,
+  /** Streams that were greeted from memory are looked up in the store at this pace: 10 queries a second. */
+  recentVerifyPerSecond: 2_560,
+  recentVerifyMs: 100,
+  /** What was revoked is looked up this often, and looked at for so long: a token may pass a moment before all know of it. */
+  revocationsPollMs: 1_000,
+  revocationsHeldMs: 10_000,
+  /** Routers that are asked, one after the other, to bring a signal to another edge. */
+  signalPeersCount: 3,
+  /** Signals of this edge that wait for their outcome. */
+  signalsWaitingCount: 10_000,
+  /** Retry delay of a call whose session's edge was not reached. */
+  signalRetryMs: [500, 2_000],
   /** Targets written before the loop is given back. */
   deliverSliceCount: 512,
   /** Ranges and positions of the acks that become one statement, statements at once, and acks that may wait. */
@@ -45,8 +82,21 @@ export const edgeLimits = {
   inboxPageBytes: 1_048_576,
   markItemsCount: 1_000,
   devicesPerUserCount: 50,
-  /** GoAways are spread over this time, and so are the reconnects they ask for. */
-  drainSpreadMs: 5_000,
+  /** Clients that one edge asks to reconnect, for whatever reason, in a second. */
+  reconnectsPerSecond: 1_000,
+  /** Of them, those whom a changed ring gives to another edge: nothing presses. */
+  ringMovesPerSecond: 200,
+  ringMovesTickMs: 100,
+  /** A view stands for so long before a stream is moved because of it. */
+  viewSettledMs: 5_000,
+  /** Streams looked at in one tick of the moves: about 1 ms. */
+  ringMovesScanCount: 2_000,
+  /** A GoAway asks a client back at a moment within this time, so that a tick's clients do not come together. */
+  goAwaySpreadMs: 1_000,
+  /** How long a drain waits until the others know that this edge leaves. */
+  drainLeaveMs: 2_000,
+  /** By then every client has been told; whose turn would be later is told to come later. */
+  drainTellMs: 18_000,
   /** After its GoAway a stream may still acknowledge what it has. */
   drainAckMs: 3_000,
 

@@ -1,0 +1,52 @@
+// Every GoAway of an edge leaves through here: at one pace whatever the cause, each client with its own time, and with the way to its edge.
+import type { Ownership } from '../cluster/ownership.ts';
+import type { UserKey } from '../cluster/presence.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Ids } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
+import type { Session } from './session.ts';
+import { TokenBucket } from './token-bucket.ts';
+
+export type DepartureReason = 'DRAIN' | 'AGE' | 'MOVED';
+
+/** What stands in one tick of those who tell clients to go. */
+export const TICK_MS = 50;
+
+export interface DeparturesOptions {
+  node: string;
+  ownership: Pick<Ownership, 'owner'>;
+  clock: Clock;
+  ids: Ids;
+  /** Clients that are asked to reconnect in a second. */
+  perSecond: number;
+}
+
+export class Departures {
+  readonly perSecond: number;
+  readonly #options: DeparturesOptions;
+  readonly #pace: TokenBucket;
+
+  constructor(options: DeparturesOptions) {
+    this.#options = options;
+    this.perSecond = options.perSecond;
+    const burst = Math.max(1, Math.ceil((options.perSecond * TICK_MS) / 1_000));
+    this.#pace = new TokenBucket(options.perSecond, burst, options.clock);
+  }
+
+  /** Whether one more may go now; takes its turn. */
+  take(): boolean {
+    return this.#pace.take();
+  }
+
+  /** Where another edge that the user belongs to can be reached; undefined: here is right, or nowhere is better. */
+  elsewhere(user: UserKey): string | undefined {
+    const owner = this.#options.ownership.owner(user);
+    return owner && owner.node !== this.#options.node && owner.url !== '' ? owner.url : undefined;
+  }
+
+  /** Asks the client to come back, at a moment of its own after `afterMs`: to its edge when it can, else to any. */
+  tell(session: Session, reason: DepartureReason, afterMs = 0): void {
+    const url = session.mayRedirect ? this.elsewhere(session.user) : undefined;
+    session.goAway(reason, afterMs + this.#options.ids.random() * limits.goAwaySpreadMs, url);
+  }
+}
