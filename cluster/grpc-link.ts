@@ -186,7 +186,7 @@ export class GrpcLink implements Disposable {
     return { greeted, error };
   }
 
-  /** Rejects as soon as the edge is known not to be reachable: grpc-js by itself would try on until the deadline. */
+  /** Resolves when there is a connection, or none to be had: the call then fails at once, with the reason. */
   #ready(): Promise<void> {
     const { READY, TRANSIENT_FAILURE, SHUTDOWN } = grpc.connectivityState;
     const channel = this.#client.channel.getChannel();
@@ -194,10 +194,9 @@ export class GrpcLink implements Disposable {
     return new Promise((resolve, reject) => {
       const look = (before?: grpc.connectivityState) => {
         const state = channel.getConnectivityState(true);
-        if (state === READY) return resolve();
         // What it starts with is how the last attempt ended.
-        if (state === SHUTDOWN || (state === TRANSIENT_FAILURE && before !== undefined))
-          return reject(new CarillonError('UNREACHABLE', 'Nothing answers at the address of the edge.'));
+        const failed = state === SHUTDOWN || (state === TRANSIENT_FAILURE && before !== undefined);
+        if (state === READY || failed) return resolve();
         channel.watchConnectivityState(state, deadlineMs, (error) => (error ? reject(error) : look(state)));
       };
       look();
