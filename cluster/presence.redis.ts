@@ -1,12 +1,14 @@
 // Presence in Redis: a hint that lives no longer than its edge's lease, written together, and written anew when it was lost.
 //
-// What is not known is not an absence: after an edge was started anew, Redis has forgotten or is away, users who are not
-// found count as vanished at that moment, and so linger once, before anybody takes another channel.
+// What is not known is not an absence: while Redis is away, has forgotten, or edges have not said everything again, the
+// answer says so, and users who are not found count as vanished when that began.
 import { type Clock, systemClock, type Timer } from '../runtime/clock.ts';
 import { type Ids, systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
-import type { Presence, UserKey, Whereabouts } from './presence.ts';
+import type { Attention, Presence, UserKey, Whereabouts } from './presence.ts';
+import { type Edges, isKnown, leaseAgeMs, pairs, readEdges, whereaboutsOf } from './presence-hints.redis.ts';
+import { PRESENCE_KEY, READ, userKey } from './presence-script.redis.ts';
 import { PresenceWriter } from './presence-writer.redis.ts';
 import { RedisConnection } from './redis.ts';
 
@@ -18,30 +20,15 @@ export interface RedisPresenceOptions {
   ids?: Ids;
 }
 
-/** `<incarnation>:<generation>:<p for present | v<ms> for vanished>`, see presence-writer.redis.ts. */
-function parse(value: string): { incarnation: string; vanishedAtMs: number | undefined } {
-  const [incarnation = '', , state = ''] = value.split(':');
-  return { incarnation, vanishedAtMs: state.startsWith('v') ? Number(state.slice(1)) : undefined };
-}
-
-/** `<name>:<ms>` */
-function since(value: string | null): { name: string; sinceMs: number } | undefined {
-  const at = value?.lastIndexOf(':') ?? -1;
-  return value && at >= 0 ? { name: value.slice(0, at), sinceMs: Number(value.slice(at + 1)) } : undefined;
-}
-
 export class RedisPresence implements Presence {
   readonly #redis: RedisConnection;
   readonly #clock: Clock;
   readonly #log: Log;
-  /** Of this process: what an earlier one of the same node said no longer holds. */
   readonly #incarnation: string;
   readonly #writers = new Map<string, PresenceWriter>();
-  readonly #leases = new Map<
-    string,
-    { incarnation: string | undefined; sinceMs: number; lookedAtMs: number }
-  >();
-  /** Since when Redis does not answer, or has forgotten and nobody has told it anew; our clock. */
+  /** Since when this process sees what is said, by Redis' clock; undefined since it was last refused an answer. */
+  #seeingMs: number | undefined;
+  /** Since when nothing is known at all, by our clock. */
   #unknownSinceMs: number | undefined;
   #renewals: Timer | undefined;
 
@@ -50,15 +37,18 @@ export class RedisPresence implements Presence {
     this.#log = log;
     this.#incarnation = ids.uuid();
     this.#redis = new RedisConnection({ url, log, clock, ...(prefix !== undefined && { prefix }) });
-    this.#redis.onReady(() => this.#renew());
+    this.#redis.onReady(() => {
+      this.#seeingMs = undefined;
+      for (const writer of this.#writers.values()) void writer.again();
+    });
   }
 
-  enter(user: UserKey, edge: string): void {
-    this.#writer(edge).set(user, 'present');
+  enter(user: UserKey, edge: string, attention: Attention): void {
+    this.#writer(edge).enter(user, attention);
   }
 
   leave(user: UserKey, edge: string, closed: boolean): void {
-    this.#writer(edge).set(user, closed ? 'closed' : 'vanished');
+    this.#writer(edge).leave(user, closed);
   }
 
   #writer(edge: string): PresenceWriter {
@@ -72,99 +62,65 @@ export class RedisPresence implements Presence {
       log: this.#log,
     });
     this.#writers.set(edge, writer);
-    this.#renewals ??= this.#clock.every(limits.edgeRenewMs, () => this.#renew());
+    this.#renewals ??= this.#clock.every(limits.presenceRenewMs, () => {
+      for (const each of this.#writers.values()) void each.renew();
+    });
     return writer;
   }
 
-  #renew(): void {
-    for (const writer of this.#writers.values()) void writer.renew();
-  }
-
   async locate(users: readonly UserKey[]): Promise<Whereabouts[]> {
-    if (users.length === 0) return [];
     const found: Whereabouts[] = [];
-    try {
-      for (let from = 0; from < users.length; from += limits.presenceBatchCount) {
-        const some = users.slice(from, from + limits.presenceBatchCount);
-        found.push(...(await this.#redis.run(() => this.#locate(some), limits.presenceLocateMs)));
-      }
-      return found;
-    } catch (error) {
-      this.#log.debug({ err: error }, 'presence is not known: nobody is here');
-      const vanishedAtMs = this.#unknown();
-      return users.map((_, index) => found[index] ?? { edges: [], vanishedAtMs });
+    while (found.length < users.length) {
+      const some = users.slice(found.length, found.length + limits.presenceBatchCount);
+      found.push(...(await this.#locate(some)));
     }
-  }
-
-  /** When the hints were lost, as long as that is within the linger. */
-  #unknown(): number | undefined {
-    const nowMs = this.#clock.now();
-    this.#unknownSinceMs ??= nowMs;
-    return nowMs - this.#unknownSinceMs <= limits.lingerMs ? this.#unknownSinceMs : undefined;
+    return found;
   }
 
   async #locate(users: readonly UserKey[]): Promise<Whereabouts[]> {
-    return await this.#redis.run(async (client) => {
-      // One write to the socket; answers in order.
-      const [time, epoch, ...entries] = await Promise.all([
-        client.time(),
-        client.get(PresenceWriter.epoch),
-        ...users.map((user) => client.hGetAll(PresenceWriter.keyOf(user))),
-      ]);
-      const edges = new Set(entries.flatMap((entry) => Object.keys(entry)));
-      await this.#refreshLeases([...edges]);
-      const redisNowMs = Number(time[0]) * 1_000 + Math.floor(Number(time[1]) / 1_000);
-      const known = since(epoch);
-      if (known) this.#unknownSinceMs = undefined;
-      const forgotAtMs = known ? undefined : this.#unknown();
-      return entries.map((entry) => {
-        const found = this.#whereabouts(entry, redisNowMs, known?.sinceMs);
-        return found.edges.length > 0 ? found : { edges: [], vanishedAtMs: found.vanishedAtMs ?? forgotAtMs };
-      });
-    });
-  }
-
-  #whereabouts(
-    entry: Record<string, string>,
-    redisNowMs: number,
-    epochSinceMs: number | undefined,
-  ): Whereabouts {
-    const edges: string[] = [];
-    const vanished: number[] = [];
-    for (const [edge, value] of Object.entries(entry)) {
-      const { incarnation, vanishedAtMs } = parse(value);
-      const lease = this.#leases.get(edge);
-      if (vanishedAtMs !== undefined) vanished.push(vanishedAtMs);
-      else if (lease?.incarnation === incarnation) edges.push(edge);
-      // The edge was started anew since, and its users are on their way back.
-      else if (lease?.incarnation !== undefined) vanished.push(lease.sinceMs);
+    const read = await this.#read(users.map(userKey));
+    if (!read?.edges.epoch) {
+      const vanishedAtMs = this.#unknown();
+      return users.map(() => ({ edges: [], foreground: false, vanishedAtMs, known: false }));
     }
-    if (edges.length > 0) return { edges, vanishedAtMs: undefined };
-    if (vanished.length === 0 && epochSinceMs !== undefined) vanished.push(epochSinceMs);
-    const agoMs = Math.max(0, redisNowMs - Math.max(...vanished));
-    if (agoMs > limits.lingerMs) return { edges, vanishedAtMs: undefined };
+    const { edges, entries } = read;
+    this.#unknownSinceMs = undefined;
+    const known = isKnown(edges, this.#seeingMs ?? edges.nowMs);
     // Redis' clock wrote it, ours reads it.
-    return { edges, vanishedAtMs: this.#clock.now() - agoMs };
+    const aheadMs = this.#clock.now() - edges.nowMs;
+    return entries.map((entry) => {
+      const where = whereaboutsOf(pairs(entry), edges);
+      const vanishedAtMs = where.vanishedAtMs === undefined ? undefined : where.vanishedAtMs + aheadMs;
+      return { ...where, vanishedAtMs, known };
+    });
   }
 
-  async #refreshLeases(edges: readonly string[]): Promise<void> {
-    const nowMs = this.#clock.monotonic();
-    const stale = edges.filter((edge) => {
-      const lease = this.#leases.get(edge);
-      return !lease || nowMs - lease.lookedAtMs > limits.presenceLeaseCacheMs;
-    });
-    if (stale.length === 0) return;
-    const leases = await this.#redis.run((client) => client.mGet(stale.map(PresenceWriter.leaseOf)));
-    for (const [index, edge] of stale.entries()) {
-      const lease = since(leases[index] ?? null);
-      this.#leases.set(edge, {
-        incarnation: lease?.name,
-        sinceMs: lease?.sinceMs ?? 0,
-        lookedAtMs: nowMs,
-      });
+  /** Undefined when Redis does not answer in time; then what it says next is not believed at once. */
+  async #read(keys: readonly string[]): Promise<{ edges: Edges; entries: string[][] } | undefined> {
+    try {
+      const [nowMs, flat, ...entries] = (await this.#redis.run(
+        (client) => client.eval(READ, { keys: [PRESENCE_KEY, ...keys] }),
+        limits.presenceLocateMs,
+      )) as [number, string[], ...string[][]];
+      this.#seeingMs ??= nowMs;
+      return { edges: readEdges(nowMs, flat), entries };
+    } catch (error) {
+      this.#seeingMs = undefined;
+      this.#log.debug({ err: error }, 'presence is not known');
+      return undefined;
     }
-    for (const [edge, { lookedAtMs }] of this.#leases)
-      if (nowMs - lookedAtMs > limits.edgeLeaseMs) this.#leases.delete(edge);
+  }
+
+  /** When the hints were lost, as long as that is within the longest linger. */
+  #unknown(): number | undefined {
+    const nowMs = this.#clock.now();
+    this.#unknownSinceMs ??= nowMs;
+    return nowMs - this.#unknownSinceMs <= limits.lingerMaxMs ? this.#unknownSinceMs : undefined;
+  }
+
+  async leaseAgesMs(edges: readonly string[]): Promise<(number | undefined)[]> {
+    const read = await this.#read([]);
+    return edges.map((edge) => (read ? leaseAgeMs(read.edges, edge) : undefined));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,7 +7,7 @@ export interface UserKey {
 }
 
 /** Whether the user looks at one of the streams that an edge holds. */
-export type Attention = Activity.FOREGROUND | Activity.BACKGROUND;
+export type Attention = typeof Activity.FOREGROUND | typeof Activity.BACKGROUND;
 
 export interface Whereabouts {
   /** Nodes of the edges that say they hold at least one stream of the user. */

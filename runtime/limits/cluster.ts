@@ -17,9 +17,11 @@ export const clusterLimits = {
   membershipLookMs: 20,
   /** A half-open connection is replaced while the lease still holds. */
   membershipSilentMs: 1_500,
-  /** An edge that has not renewed for so long is gone, and its users with it. */
-  edgeLeaseMs: 6_000,
-  edgeRenewMs: 2_000,
+  /** What an edge that has not renewed for so long has said of its users counts no more; its event loop may stand still for two seconds. */
+  presenceLeaseMs: 3_000,
+  presenceRenewMs: 750,
+  /** How long a user who vanished without closing can count as coming back; each category chooses within it. */
+  lingerMaxMs: 60_000,
   /** Presence changes are sent to the cluster store together, at most this often. */
   presenceTickMs: 10,
   /** Changes that wait while the store is away; beyond it everything is written anew once it is back. */
@@ -27,12 +29,13 @@ export const clusterLimits = {
   /** Users in one round trip. */
   presenceBatchCount: 1_000,
   presenceLocateMs: 200,
-  /** What an edge's lease said is believed for so long. */
-  presenceLeaseCacheMs: 500,
+  /** A write or a renewal without an answer for so long is tried again: twice within a lease. */
+  presenceWriteMs: 1_000,
   /** Entries of a user whom nobody writes any more vanish after this; present ones are written again in half of it. */
   presenceKeptMs: 12 * 3_600_000,
   redisConnectMs: 3_000,
-  redisReconnectMs: [50, 2_000],
+  /** The pause before Redis is tried again doubles from the one to the other: below half a lease. */
+  redisReconnectMs: [50, 1_000],
   redisCommandMs: 2_000,
   /** A connection without any answer for so long is given up; pings keep an idle one alive. */
   redisSilentMs: 6_000,
