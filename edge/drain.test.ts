@@ -10,7 +10,7 @@ import { settled, testHub } from './hub.fixture.ts';
 
 const TICK_MS = 50;
 
-function setUp(count: number, { perSecond = limits.reconnectsPerSecond, url = '' } = {}) {
+function setUp(count: number, { perSecond = Number(limits.reconnectsPerSecond), url = '' } = {}) {
   const setting = testHub();
   const { hub, clock, open } = setting;
   const ids = { uuid: () => 'u', random: () => 0.5 };

@@ -25,6 +25,7 @@ import {
 import { ManualClock } from '../runtime/clock.manual.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemIds } from '../runtime/ids.ts';
+import { limits } from '../runtime/limits.ts';
 import { silentLog } from '../runtime/log.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { tracingOff } from '../runtime/tracing.ts';
@@ -36,7 +37,7 @@ import { seedInbox } from '../test/support/inbox-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import type { AdmissionBounds } from './admission.ts';
 import { FakeStream } from './client-stream.fixture.ts';
-import { type Edge, openEdge } from './edge.ts';
+import { type Edge, type EdgeOptions, openEdge } from './edge.ts';
 import { FakeTokens } from './tokens.fixture.ts';
 
 /** Says what it was told, `edge: enter ada`. */
@@ -62,7 +63,7 @@ export class RecordingPresence implements Presence {
 
 export interface TestEdgeOptions {
   admission?: AdmissionBounds;
-  reconnectsPerSecond?: number;
+  config?: Partial<EdgeOptions['config']>;
   /** Counts or alters queries. */
   db?: (db: Database) => Database;
   /** What this edge's machine says the time is. */
@@ -99,7 +100,13 @@ export async function testMesh() {
     const own = options.clock ?? clock;
     const ownership = new Ownership({ membership, clock: own });
     const opened = await openEdge({
-      ...options,
+      ...(options.admission && { admission: options.admission }),
+      config: {
+        edgeReconnectsPerSecond: limits.reconnectsPerSecond,
+        edgeStreamsPerAddress: limits.streamsPerAddressCount,
+        trustedProxies: ['127.0.0.0/8', '::1'],
+        ...options.config,
+      },
       db: options.db?.(t.db) ?? t.db,
       handoff: new RecordingHandoff(),
       presence,

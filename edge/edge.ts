@@ -6,6 +6,7 @@ import type { Presence } from '../cluster/presence.ts';
 import type { Handoff } from '../eventlog/event-log.ts';
 import type { UserAuthenticator } from '../runtime/authenticator.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Config } from '../runtime/config.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
@@ -49,12 +50,9 @@ export interface EdgeOptions {
   tracing: Tracing;
   metrics: Metrics;
   log: Log;
-  /** `defaultAdmission` when absent. */
+  config: Pick<Config, 'edgeReconnectsPerSecond' | 'edgeStreamsPerAddress' | 'trustedProxies'>;
+  /** `defaultAdmission` when absent, with what the configuration says. */
   admission?: AdmissionBounds;
-  /** `limits.reconnectsPerSecond` when absent. */
-  reconnectsPerSecond?: number;
-  /** Networks whose `x-forwarded-for` is believed; this machine when absent. */
-  trustedProxies?: readonly string[];
 }
 
 export interface Edge extends AsyncDisposable {
@@ -72,8 +70,6 @@ export interface Edge extends AsyncDisposable {
    */
   drain(signal?: AbortSignal): Promise<void>;
 }
-
-export const LOOPBACK_PROXIES: readonly string[] = ['127.0.0.0/8', '::1'];
 
 /** The store's time, as it was at the edge's start, going on with the clock that never jumps. */
 function storeClock(clock: Clock, authenticator: UserAuthenticator): Clock {
@@ -103,10 +99,9 @@ function followRetention({ db, clock, log }: EdgeOptions, hub: Hub): Disposable 
 
 /** Rejects with STORE_UNAVAILABLE when the database does not answer. Disposing it ends what is still open. */
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
-  const { db, authenticator, membership, clock, ids } = options;
+  const { config, db, authenticator, membership, clock, ids } = options;
   const tokenNowMs = () => authenticator.nowMs();
-  const perSecond = options.reconnectsPerSecond ?? limits.reconnectsPerSecond;
-  const departures = new Departures({ ...options, perSecond });
+  const departures = new Departures({ ...options, perSecond: config.edgeReconnectsPerSecond });
   const hub = new Hub({
     ...options,
     clock: storeClock(clock, authenticator),
@@ -119,7 +114,9 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     readPages: readPages.bind(undefined, db),
     readContents: readContents.bind(undefined, db),
   });
-  const admission = new Admission(options.admission ?? defaultAdmission, clock, ids);
+  const bounds = { ...defaultAdmission, perAddressCount: config.edgeStreamsPerAddress };
+  const admission = new Admission(options.admission ?? bounds, clock, ids);
+  const proxies = trustedProxies(config.trustedProxies);
   const acks = new AckQueue(acknowledge.bind(undefined, db, options.handoff));
   const reports = new Reports(options);
   const signals = new Signals();
@@ -134,13 +131,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   });
   return {
     port: edgePort({ ...options, hub, signals }),
-    subscribe: subscribeHandler({
-      ...options,
-      hub,
-      admission,
-      departures,
-      proxies: trustedProxies(options.trustedProxies ?? LOOPBACK_PROXIES),
-    }),
+    subscribe: subscribeHandler({ ...options, hub, admission, departures, proxies }),
     service: edgeMount({ ...options, hub, acks, reports, calls, signals }),
     get streams() {
       return hub.streams;

@@ -1,4 +1,5 @@
 // Every setting of the mesh: one schema from which validation, the documentation and `config show` are made.
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { limits } from './limits.ts';
 
@@ -8,8 +9,8 @@ interface SettingMeta {
   /** What the default amounts to, when it cannot be printed as a value. */
   fallback?: string;
   example: string;
-  /** What is hidden when it is shown: the password inside a URL. */
-  secret?: 'url';
+  /** What is hidden when it is shown: the password inside a URL, or all of it. */
+  secret?: 'url' | 'all';
   group: string;
 }
 
@@ -35,6 +36,17 @@ const port = z
       .min(0, 'must be a port from 0 to 65535'),
   );
 
+const weight = z
+  .union([z.number(), z.string().regex(/^\d+$/).transform(Number)], { error: 'must be a whole number' })
+  .pipe(
+    z
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(limits.ringWeightMax, `must be at most ${limits.ringWeightMax}`),
+  );
+
+const zone = text.regex(/^[\w.:/-]{1,64}$/, 'must be a name of at most 64 letters, digits, and . _ : / -');
+
 const hostPort = text.regex(/^(\[[0-9a-fA-F:]+\]|[^\s:[\]/]+):\d{1,5}$/, 'must be host:port');
 
 const list = (value: unknown) =>
@@ -45,7 +57,26 @@ const list = (value: unknown) =>
         .filter(Boolean)
     : value;
 
+const atLeastOne = z
+  .union([z.number(), z.string().regex(/^\d+$/).transform(Number)], { error: 'must be a whole number' })
+  .pipe(z.int('must be a whole number').min(1, 'must be at least 1'));
+
+/** `10.0.0.0/8`, `fd00::/8`, or a single address. */
+function isNetwork(written: string): boolean {
+  const [address = '', bits, ...more] = written.split('/');
+  const family = isIP(address);
+  if (family === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
+
+const networks = z.preprocess(
+  list,
+  z.array(text.refine(isNetwork, { error: 'must be addresses or networks such as 10.0.0.0/8' })),
+);
+
 const brokers = z.preprocess(list, z.array(hostPort, { error: 'must be host:port,host:port' }).min(1));
+
+const audiences = z.preprocess(list, z.array(text).min(1));
 
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -80,15 +111,29 @@ const days = z
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
-const host = text.refine((value) => LOOPBACK.test(value), {
-  error:
-    'must be a loopback address (127.0.0.1, ::1 or localhost): callers are not authenticated yet, so nothing is served to other machines',
+/** Nobody but this machine reaches it. */
+export const isLoopback = (host: string): boolean => LOOPBACK.test(host);
+
+const host = text.regex(/^[A-Za-z0-9.:_-]+$/, 'must be an address or the name of this host, without a port');
+
+const secret = text.refine((value) => Buffer.byteLength(value) >= limits.secretLeastBytes, {
+  error: `must be at least ${limits.secretLeastBytes} bytes, at random: openssl rand -base64 48 makes one`,
 });
+
+/** Whoever is on the way could put in keys of their own. */
+const jwksUrl = url(['https:', 'http:']).refine(
+  (value) =>
+    !URL.canParse(value) ||
+    new URL(value).protocol === 'https:' ||
+    isLoopback(new URL(value).hostname.replace(/^\[|\]$/g, '')),
+  { error: 'must begin with https:// unless it is on this machine' },
+);
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
 const stores = 'Stores';
 const addresses = 'Addresses';
+const access = 'Access';
 const delivery = 'Delivery';
 const tls = 'TLS';
 const operation = 'Operation';
@@ -130,8 +175,9 @@ export const configSchema = z.strictObject({
   }),
   host: host.default('127.0.0.1').meta({
     group: addresses,
-    description: 'The address that every port listens on. Loopback only: callers are not authenticated yet.',
-    example: '::1',
+    description:
+      'The address that every port listens on. One that other machines reach needs CARILLON_JWT_SECRET or CARILLON_JWT_JWKS_URL.',
+    example: '0.0.0.0',
   }),
   ingestPort: port.default(7100).meta({
     group: addresses,
@@ -155,6 +201,42 @@ export const configSchema = z.strictObject({
     fallback: 'HOST and LINK_PORT',
     example: 'edge-1.internal:7201',
   }),
+  edgeUrl: url(['http:', 'https:']).optional().meta({
+    group: addresses,
+    description:
+      'Where clients reach this edge by itself, so that those of its users can be sent to it. Not the address that all edges share.',
+    fallback: 'on loopback: where it listens; elsewhere clients are served where they come',
+    example: 'https://edge-1.example.com',
+  }),
+  edgeWeight: weight.default(1).meta({
+    group: addresses,
+    description: `So many times the users of an edge of weight 1 belong to this edge, 1 to ${limits.ringWeightMax}.`,
+    example: '2',
+  }),
+  zone: zone.optional().meta({
+    group: addresses,
+    description: 'Where this process runs, such as a data centre; `carillon edges` shows it.',
+    fallback: 'not said',
+    example: 'eu-west-1a',
+  }),
+  edgeReconnectsPerSecond: atLeastOne.default(limits.reconnectsPerSecond).meta({
+    group: addresses,
+    description:
+      'How many of its clients one edge asks to reconnect in a second: when it stops, when connections are old, when users move to another edge.',
+    example: '200',
+  }),
+  edgeStreamsPerAddress: atLeastOne.default(limits.streamsPerAddressCount).meta({
+    group: addresses,
+    description:
+      'How many streams one edge keeps open for one client address (of IPv6: for its /64). This machine is not counted.',
+    example: '100',
+  }),
+  trustedProxies: networks.default(['127.0.0.0/8', '::1']).meta({
+    group: addresses,
+    description:
+      'Addresses and networks of the proxies before the edges whose `x-forwarded-for` is believed. One that names nobody is not counted.',
+    example: '127.0.0.0/8,::1,10.0.0.0/8',
+  }),
   routerPort: port.default(7300).meta({
     group: addresses,
     description: 'Where users and edges are: gRPC, Connect and JSON.',
@@ -170,6 +252,43 @@ export const configSchema = z.strictObject({
     group: addresses,
     description: 'HTTP: `/healthz`, `/readyz`, `/metrics`.',
     example: '7000',
+  }),
+  jwtSecret: secret.optional().meta({
+    group: access,
+    secret: 'all',
+    description:
+      'Checks the tokens of clients and backends that are signed with HS256, HS384 or HS512, and signs those of `carillon tokens create`.',
+    fallback: 'on loopback, without CARILLON_JWT_JWKS_URL: a secret that the mesh keeps in its database',
+    example: 'aVeryLongRandomText…',
+  }),
+  jwtJwksUrl: jwksUrl.optional().meta({
+    group: access,
+    secret: 'url',
+    description:
+      'Where the issuer of tokens publishes its keys: those signed with RS, PS, ES or EdDSA are checked with them.',
+    fallback: 'no such tokens are taken',
+    example: 'https://login.example.com/.well-known/jwks.json',
+  }),
+  jwtIssuer: text.optional().meta({
+    group: access,
+    description: 'What tokens must say in `iss`.',
+    fallback: 'any issuer whose signature is right',
+    example: 'https://login.example.com/',
+  }),
+  jwtAudience: audiences.optional().meta({
+    group: access,
+    description:
+      'One of these must stand in `aud` of tokens. Set it when the issuer signs for other services too.',
+    fallback: 'any audience',
+    example: 'carillon',
+  }),
+  clusterSecret: secret.optional().meta({
+    group: access,
+    secret: 'all',
+    description:
+      'Shared by all processes of the mesh: without it, or CARILLON_TLS_CA, no link between router and edge leaves this machine.',
+    fallback: 'links on loopback are open',
+    example: 'anotherLongRandomText…',
   }),
   smtpUrl: url(['smtp:', 'smtps:'])
     .refine((value) => !URL.canParse(value) || Boolean(new URL(value).searchParams.get('from')), {
@@ -240,7 +359,7 @@ export interface Setting extends SettingMeta {
 /** All settings in the order of the schema. */
 export const settings: readonly Setting[] = configKeys.map((key) => {
   const field: z.ZodType = configSchema.shape[key];
-  const { description = '', example = '', group = '', fallback, secret } = field.meta() ?? {};
+  const { description = '', example = '', group = '', fallback, secret: hidden } = field.meta() ?? {};
   const absent = field.safeParse(undefined).data;
   return {
     key,
@@ -249,13 +368,15 @@ export const settings: readonly Setting[] = configKeys.map((key) => {
     example,
     group,
     fallback,
-    secret,
+    secret: hidden,
     default: absent === undefined || fallback ? undefined : String(absent),
   };
 });
 
 /** Names of the tools around the mesh; a start leaves them alone. */
 export const toolNames: Readonly<Record<string, string>> = {
+  CARILLON_TOKEN: 'For commands: the token or API key to call with.',
+  CARILLON_API_KEY: 'For commands: the API key to call with, where no token is given.',
   CARILLON_CACHE_DIR: 'Where `npm run stack` keeps the programs that it fetched.',
   CARILLON_COMPOSE_POSTGRES_PORT: 'The port of PostgreSQL in `deploy/compose.yaml`.',
   CARILLON_COMPOSE_KAFKA_PORT: 'The port of Kafka there.',
