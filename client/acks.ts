@@ -1,7 +1,7 @@
 // Says what the app has handled: many items in one call, one call at a time, and again until the edge has it.
 import type { AckRequest } from '../gen/carillon/v1/edge_pb.ts';
 import type { Clock } from './clock.ts';
-import { ClientError, type Failure } from './failure.ts';
+import { type Failure, failureIn } from './failure.ts';
 import { limits } from './limits.ts';
 import { joined, type Run, without } from './runs.ts';
 
@@ -12,6 +12,8 @@ export interface AcksOptions {
   readonly random: () => number;
   /** Throws ClientError. */
   send(call: AckCall): Promise<unknown>;
+  /** The edge has them. */
+  onAcked?(runs: readonly Run[]): void;
   /** Acks that were given up: the mesh goes on to other channels. */
   onLost(failure: Failure): void;
 }
@@ -23,6 +25,12 @@ export interface HandledItem {
   readonly critical: boolean;
   readonly traceparent: string;
 }
+
+/** Nothing lies between two positions that the edge sent one after the other, so that runs join over it. */
+export const runOf = ({ seq, previous }: HandledItem): Run => [
+  previous === 0 ? seq - 1 : Math.max(previous, seq - limits.ackSpanCount),
+  seq,
+];
 
 /** The longest run as the range, and what fits of the others one by one. Runs that are longer go in pieces. */
 export function ackOf(runs: readonly Run[]): { range: Run; extras: readonly Run[] } {
@@ -53,6 +61,8 @@ export class Acks {
   #sending: Promise<void> | undefined;
   #cancel: (() => void) | undefined;
   #failures = 0;
+  /** Timers are not to be relied on: nothing waits for one. */
+  hurried = false;
   /** Rises when what is owed is dropped: an answer to a call of before says nothing any more. */
   #line = 0;
 
@@ -78,10 +88,9 @@ export class Acks {
     else if (this.#owed.length > 0) this.#soon(0);
   }
 
-  add({ seq, previous, critical, traceparent }: HandledItem): void {
-    // Nothing lies between two positions that the edge sent one after the other, so that runs join over it.
-    const after = previous === 0 ? seq - 1 : Math.max(previous, seq - limits.ackSpanCount);
-    this.#owed = joined(this.#owed, [after, seq]);
+  add(item: HandledItem): void {
+    const { critical, traceparent } = item;
+    this.#owed = joined(this.#owed, runOf(item));
     if (this.#owed.length > limits.ackRunsCount) {
       this.#owed = this.#owed.slice(1);
       const message = 'Too many acks wait for an edge; the oldest are given up.';
@@ -90,7 +99,7 @@ export class Acks {
     if (traceparent !== '' && this.#traces.length < limits.ackTracesCount) this.#traces.push(traceparent);
     this.#items++;
     if (this.#failures > 0) return;
-    if (critical || this.#items >= limits.ackItemsCount) this.#soon(0);
+    if (critical || this.hurried || this.#items >= limits.ackItemsCount) this.#soon(0);
     else if (!this.#cancel) this.#soon(limits.ackDelayMs);
   }
 
@@ -144,7 +153,10 @@ export class Acks {
             this.#options.random() *
               Math.min(limits.reconnectMaxMs, limits.reconnectBaseMs * 2 ** this.#failures),
         );
-      else this.#soon(this.#items === 0 || this.#items >= limits.ackItemsCount ? 0 : limits.ackDelayMs);
+      else
+        this.#soon(
+          this.hurried || this.#items === 0 || this.#items >= limits.ackItemsCount ? 0 : limits.ackDelayMs,
+        );
     });
   }
 
@@ -153,23 +165,23 @@ export class Acks {
     const traceparents = this.#traces.splice(0);
     this.#items = 0;
     const line = this.#line;
+    const sessionId = this.#session;
     const [after, upto] = range;
     try {
       await this.#options.send({
-        sessionId: this.#session,
+        sessionId,
         after,
         upto,
         extra: positionsOf(extras),
         traceparents,
       });
       this.#failures = 0;
+      if (line === this.#line) this.#options.onAcked?.([range, ...extras]);
     } catch (error) {
-      const failure: Failure =
-        error instanceof ClientError
-          ? error.failure
-          : { remedy: 'wait', reason: 'UNREACHABLE', message: String(error) };
+      const failure = failureIn(error);
       if (failure.remedy !== 'none') {
-        this.#failures++;
+        // What an earlier session could not take says nothing of the present one.
+        if (sessionId === this.#session) this.#failures++;
         return;
       }
       this.#options.onLost(failure);

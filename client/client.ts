@@ -1,14 +1,6 @@
 // The client of Carillon, for browsers, Node and React Native: a user's items, each once and in order, whatever the network does.
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Transport } from '@connectrpc/connect';
-import type {
-  Activity,
-  ListInboxRequestSchema,
-  ListInboxResponse,
-  MarkInboxRequestSchema,
-  MarkInboxResponse,
-  Update,
-} from '../gen/carillon/v1/edge_pb.ts';
+import type { Activity, ListInboxResponse, MarkInboxResponse, Update } from '../gen/carillon/v1/edge_pb.ts';
 import { Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { type ActivitySource, pageActivity } from './activity.ts';
 import { type Clock, systemClock, systemRandom } from './clock.ts';
@@ -16,18 +8,27 @@ import { memoryCursors } from './cursors.memory.ts';
 import type { CursorStore } from './cursors.ts';
 import { ClientError } from './failure.ts';
 import { type Entry, Feed, type ItemListener, type ReceivedItem } from './feed.ts';
-import type { StateKind } from './machine.states.ts';
-import { Stream } from './stream.ts';
+import type { StateKind, Told } from './machine.states.ts';
+import type { ListInboxInit, MarkInboxInit, Source } from './source.ts';
+import { Stream, type StreamOptions } from './stream.ts';
+import { TabStream } from './tab-stream.ts';
+import { browserTabs } from './tabs.browser.ts';
+import type { Tabs } from './tabs.ts';
 import { type TokenSource, Tokens } from './tokens.ts';
 import { fetchTransport } from './transport.ts';
 
 export { Activity, Mark } from '../gen/carillon/v1/edge_pb.ts';
+export { Lane } from '../gen/carillon/v1/notification_pb.ts';
 export { type ActivitySource, type AppStateLike, appStateActivity, pageActivity } from './activity.ts';
 export type { Clock } from './clock.ts';
+export { indexedDbCursors } from './cursors.indexed-db.ts';
+export { localStorageCursors } from './cursors.local-storage.ts';
 export { memoryCursors } from './cursors.memory.ts';
 export type { CursorStore } from './cursors.ts';
 export { ClientError } from './failure.ts';
 export type { ItemListener, ReceivedItem } from './feed.ts';
+export { browserTabs } from './tabs.browser.ts';
+export type { Tabs } from './tabs.ts';
 export type { TokenSource } from './tokens.ts';
 export { fetchTransport } from './transport.ts';
 
@@ -37,14 +38,21 @@ export interface ClientOptions {
   readonly token: TokenSource;
   /** Names this device among the user's, so that it can be told apart in presence and revoked by itself. */
   readonly deviceId?: string;
-  /** Whose cursors these are, where several users share a store. By default what the token says: its tenant and `sub`. */
+  /** Whose cursors these are, where several users share a store. Default: what the token says, its tenant and `sub`. */
   readonly user?: string;
-  /** Default: they live as long as this client. */
+  /** Default: they live as long as this client. In browsers give `localStorageCursors()` or `indexedDbCursors()`. */
   readonly cursors?: CursorStore;
   /** Default: the page's visibility where there is a page, else nothing is said. */
   readonly activity?: ActivitySource;
   /** This client can reach single edges by their own address. Default: true. */
   readonly mayRedirect?: boolean;
+  /**
+   * One tab holds the stream for all tabs of the origin that have the same user and device; they must be the same app. An
+   * item is acknowledged when that tab has handled it. Default: true where the browser can do it, else each has its own.
+   */
+  readonly oneStreamPerBrowser?: boolean;
+  /** How tabs find one another. Default: Web Locks and BroadcastChannel. */
+  readonly tabs?: Tabs;
   /** Any transport of Connect, for one address. Default: Connect over `fetch`. */
   readonly transport?: (url: string) => Transport;
   readonly clock?: Clock;
@@ -91,7 +99,7 @@ export class CarillonClient {
   };
   readonly #feed: Feed;
   readonly #tokens: Tokens;
-  readonly #stream: Stream;
+  readonly #source: Source;
   readonly #activity: ActivitySource;
   #unlisten: (() => void) | undefined;
   #counts: Counts | undefined;
@@ -108,7 +116,7 @@ export class CarillonClient {
       onHandled: (entry, ok) => this.#handled(entry, ok),
       onError: (error) => this.#fault(error, 'A listener failed; the item is not acknowledged.'),
     });
-    this.#stream = new Stream({
+    const stream: StreamOptions = {
       urls,
       mayRedirect: options.mayRedirect ?? true,
       deviceId: options.deviceId ?? '',
@@ -118,22 +126,14 @@ export class CarillonClient {
       transport: options.transport ?? fetchTransport,
       clock,
       random: options.random ?? systemRandom,
-      sink: {
-        onItem: ({ deliver, previous, line }) =>
-          deliver.item &&
-          this.#feed.push({ kind: 'item', item: { ...deliver, item: deliver.item }, previous, line }),
-        onUpdate: ({ update, line }) => this.#feed.push({ kind: 'update', update, line }),
-        onPosition: ({ position, line }) => this.#feed.push({ kind: 'position', position, line }),
-        onCounts: ({ unseen, unread }) => this.#count({ unseen, unread }),
-        onResync: ({ resume, reason }) => this.#emit('resync', { resume, reason }),
-        onState: (state) => this.#emit('state', state),
-        onFailure: (failure) => this.#emit('error', new ClientError(failure)),
-      },
-    });
+      tell: (told) => this.#told(told),
+    };
+    const tabs = (options.oneStreamPerBrowser ?? true) ? (options.tabs ?? browserTabs()) : undefined;
+    this.#source = tabs ? new TabStream(tabs, stream) : new Stream(stream);
   }
 
   get state(): ClientState {
-    return this.#stream.state;
+    return this.#source.state;
   }
 
   /** Connects, and stays connected until `close`. After `failed` it tries again; otherwise a second call does nothing. */
@@ -143,7 +143,7 @@ export class CarillonClient {
       this.setActivity(this.#activity.current());
       this.#unlisten = this.#activity.listen(() => this.setActivity(this.#activity.current()));
     }
-    this.#stream.start();
+    this.#source.start();
   }
 
   /** Acknowledges what was handled, within 3 seconds, and ends for good. Iterators end. Any number of times. */
@@ -155,12 +155,8 @@ export class CarillonClient {
   async #close(): Promise<void> {
     this.#unlisten?.();
     this.#feed.close();
-    await this.#stream.close();
+    await this.#source.close();
     this.#tokens.close();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
   }
 
   /**
@@ -180,29 +176,56 @@ export class CarillonClient {
   }
 
   /** A page of the inbox, newest first. Throws ClientError. */
-  listInbox(request: MessageInitShape<typeof ListInboxRequestSchema> = {}): Promise<ListInboxResponse> {
-    return this.#stream.calls.call((edge, options) => edge.listInbox(request, options));
+  listInbox(request: ListInboxInit = {}): Promise<ListInboxResponse> {
+    return this.#source.listInbox(request);
   }
 
   /** Marks items as seen, read or archived, by their notification ids or up to a seq. Throws ClientError. */
-  mark(request: MessageInitShape<typeof MarkInboxRequestSchema>): Promise<MarkInboxResponse> {
-    return this.#stream.calls.call((edge, options) => edge.markInbox(request, options));
+  mark(request: MarkInboxInit): Promise<MarkInboxResponse> {
+    return this.#source.mark(request);
   }
 
   /** Says whether the user looks at the app, until the activity source says otherwise. */
   setActivity(activity: Activity): void {
-    this.#stream.setActivity(activity);
+    this.#source.setActivity(activity);
+  }
+
+  #told(told: Told): Promise<void> | undefined {
+    switch (told.do) {
+      case 'item': {
+        const { deliver, previous, line } = told;
+        // An edge never sends a frame without its item.
+        if (!deliver.item) return undefined;
+        return this.#feed.push({ kind: 'item', item: { ...deliver, item: deliver.item }, previous, line });
+      }
+      case 'update':
+        return this.#feed.push({ kind: 'update', update: told.update, line: told.line });
+      case 'position':
+        return this.#feed.push({ kind: 'position', position: told.position, line: told.line });
+      case 'counts':
+        this.#count({ unseen: told.unseen, unread: told.unread });
+        return undefined;
+      case 'resync':
+        this.#emit('resync', { resume: told.resume, reason: told.reason });
+        return undefined;
+      case 'state':
+        this.#emit('state', told.state);
+        return undefined;
+      default:
+        this.#emit('error', new ClientError(told.failure));
+        return undefined;
+    }
   }
 
   #handled(entry: Entry, ok: boolean): void {
     if (entry.kind !== 'item') {
       const position = entry.kind === 'position' ? entry.position : entry.update;
-      this.#stream.handled(position, entry.line, undefined);
+      this.#source.handled(position, entry.line, undefined);
       return;
     }
     const { seq, cursor, item, traceparent } = entry.item;
     const acked = { seq, previous: entry.previous, critical: item.lane === Lane.CRITICAL, traceparent };
-    this.#stream.handled({ seq, cursor }, entry.line, ok ? acked : undefined);
+    this.#source.handled({ seq, cursor }, entry.line, ok ? acked : undefined);
   }
 
   #count(counts: Counts): void {

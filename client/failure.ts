@@ -52,3 +52,7 @@ export class ClientError extends Error {
     return this.failure.reason;
   }
 }
+
+/** The same of what our own code may have thrown. */
+export const failureIn = (error: unknown): Failure =>
+  error instanceof ClientError ? error.failure : failureOf(error);

@@ -44,6 +44,13 @@ export const limits = {
   /** Runs of positions that wait for their ack; past it the oldest is given up and the mesh goes on to other channels. */
   ackRunsCount: 1_000,
 
+  // --- tabs
+  /** Of what one tab keeps for others. */
+  recentCount: 256,
+  recentBytes: 1_048_576,
+  /** Calls of one follower that wait for the leader. */
+  asksCount: 100,
+
   // --- calls
   callMs: 10_000,
   /** How long `close` waits for acks. */

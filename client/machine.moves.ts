@@ -64,22 +64,22 @@ export function open(from: Memory, world: World): Step<'connecting'> {
 const fail = (from: Memory, failure: Failure): Step<'failed'> =>
   to('failed', from, { failure }, [{ do: 'report', failure }]);
 
+/** One failure more, and another try after `ms`. */
+function again(from: Memory, failure: Failure, ms: number, changes: Partial<Memory> = {}): Step<'waiting'> {
+  const effects: Effect[] = [
+    { do: 'report', failure },
+    { do: 'wait', ms },
+  ];
+  return to('waiting', from, {}, effects, { failures: from.failures + 1, ...changes });
+}
+
 /** After a token that the edge refused: at once for the first, at growing distances later, and not for ever. */
 function refused(from: Memory, failure: Failure, world: World): Step<'waiting' | 'failed'> {
   const refusals = from.refusals + 1;
   if (refusals > limits.refusalsCount) return fail(from, failure);
   const own = from.failures === 0 && refusals === 1 ? 0 : jitter(from.failures, world);
   const ms = Math.max(own, told(failure.retryAfterMs));
-  return to(
-    'waiting',
-    from,
-    {},
-    [
-      { do: 'report', failure },
-      { do: 'wait', ms },
-    ],
-    { refusals, failures: from.failures + 1, edge: undefined },
-  );
+  return again(from, failure, ms, { refusals, edge: undefined });
 }
 
 /** The stream ended by itself, or could not be opened. */
@@ -90,48 +90,41 @@ export function lost(
 ): Step<'waiting' | 'failed'> {
   if (failure.remedy === 'none') return fail(from, failure);
   if (failure.remedy === 'token') return refused(from, failure, world);
-  if (failure.remedy === 'cursor' && from.cursor !== undefined)
-    return to(
-      'waiting',
-      from,
-      {},
-      [{ do: 'forget' }, { do: 'report', failure }, { do: 'wait', ms: jitter(from.failures, world) }],
-      { cursor: undefined, seq: 0, cursorLost: failure.reason },
-    );
+  if (failure.remedy === 'cursor' && from.cursor !== undefined) return lostCursor(from, failure, world);
+  return retried(from, failure, world);
+}
+
+/** Without the cursor: the next Hello says RESET. */
+function lostCursor(from: Memory, failure: Failure, world: World): Step<'waiting'> {
+  const ms = jitter(from.failures, world);
+  const { state, effects } = again(from, failure, ms, {
+    cursor: undefined,
+    seq: 0,
+    cursorLost: failure.reason,
+  });
+  return { state, effects: [{ do: 'forget' }, ...effects] };
+}
+
+/** Once more, later and at the next address. */
+export function retried(
+  from: StateOf<'connecting'> | StateOf<'open'>,
+  failure: Failure,
+  world: World,
+): Step<'waiting'> {
   const ms = Math.max(jitter(from.failures, world), told(failure.retryAfterMs));
   // Only one that was named by another edge and does not answer is to blame on the naming.
   const misled = from.kind === 'connecting' && from.redirected;
-  return to(
-    'waiting',
-    from,
-    {},
-    [
-      { do: 'report', failure },
-      { do: 'wait', ms },
-    ],
-    {
-      failures: from.failures + 1,
-      edge: undefined,
-      urlAt: misled ? from.urlAt : (from.urlAt + 1) % from.urls.length,
-      ...(misled && { stayUntilMs: world.nowMs + limits.stayMs, moves: 0 }),
-    },
-  );
+  const changes: Partial<Memory> = misled
+    ? { stayUntilMs: world.nowMs + limits.stayMs, moves: 0 }
+    : { urlAt: (from.urlAt + 1) % from.urls.length };
+  return again(from, failure, ms, { edge: undefined, ...changes });
 }
 
 /** The callback had no token; what it throws may pass, like any call that fails. */
 export function tokenless(from: Memory, failure: Failure, world: World): Step<'waiting' | 'failed'> {
   if (failure.remedy === 'none') return fail(from, failure);
   const ms = Math.max(jitter(from.failures, world), told(failure.retryAfterMs));
-  return to(
-    'waiting',
-    from,
-    {},
-    [
-      { do: 'report', failure },
-      { do: 'wait', ms },
-    ],
-    { failures: from.failures + 1 },
-  );
+  return again(from, failure, ms);
 }
 
 /** An address to follow: an absolute one, never from TLS to plain text. */
@@ -168,8 +161,6 @@ export function sentAway(
   return { ms, changes: { moves, edge, ...(shunned && { failures: from.failures + 1 }) } };
 }
 
-const RESUMES = { [Resume.PARTIAL]: 'partial', [Resume.RESET]: 'reset' } as const;
-
 /** Hello: the stream is open, from where it says. */
 export function greeted(from: StateOf<'connecting'>, hello: Hello): Step<'open'> {
   const reset = hello.resume !== Resume.RESUMED && hello.resume !== Resume.PARTIAL;
@@ -181,11 +172,11 @@ export function greeted(from: StateOf<'connecting'>, hello: Hello): Step<'open'>
   if (hello.resume !== Resume.RESUMED)
     effects.push({
       do: 'resync',
-      resume: hello.resume === Resume.PARTIAL ? RESUMES[Resume.PARTIAL] : RESUMES[Resume.RESET],
-      reason: (from.cursorLost || hello.resumeReason) as string,
+      resume: reset ? 'reset' : 'partial',
+      reason: from.cursorLost || hello.resumeReason,
     });
   effects.push(
-    { do: 'position', position, line },
+    { do: 'position', position, previous: position.seq, line },
     { do: 'counts', unseen: hello.unseen, unread: hello.unread },
   );
   return to('open', from, { sessionId: hello.sessionId, stable: false }, effects, {
@@ -216,7 +207,7 @@ export function received<K extends 'open' | 'leaving'>(
     const { seq, cursor, unseen, unread } = update;
     if (seq <= previous) return stay<K>(again);
     const effects: Effect[] = [
-      { do: 'update', update, line },
+      { do: 'update', update, previous, line },
       { do: 'counts', unseen, unread },
     ];
     return stay<K>(again, effects, { seq, cursor });
@@ -224,5 +215,8 @@ export function received<K extends 'open' | 'leaving'>(
   const { sentThrough: seq, cursor, unseen, unread } = frame.value;
   const counts: Effect = { do: 'counts', unseen, unread };
   if (seq < previous) return stay<K>(again, [counts]);
-  return stay<K>(again, [{ do: 'position', position: { cursor, seq }, line }, counts], { seq, cursor });
+  return stay<K>(again, [{ do: 'position', position: { cursor, seq }, previous, line }, counts], {
+    seq,
+    cursor,
+  });
 }

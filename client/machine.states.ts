@@ -114,9 +114,10 @@ interface Doings {
   swapToken: object;
   /** A new item for the app. `previous`: the position before it, 0 when not known. */
   item: { readonly deliver: Deliver; readonly previous: number; readonly line: number };
-  update: { readonly update: Update; readonly line: number };
-  /** Nothing to handle lies between the last item and this position. */
-  position: { readonly position: Position; readonly line: number };
+  /** An item of before was marked elsewhere. */
+  update: { readonly update: Update; readonly previous: number; readonly line: number };
+  /** Nothing to handle lies between `previous` and this position. */
+  position: { readonly position: Position; readonly previous: number; readonly line: number };
   counts: { readonly unseen: number; readonly unread: number };
   /** Not everything that was missed follows: the app lists the inbox. */
   resync: { readonly resume: 'partial' | 'reset'; readonly reason: string };
@@ -130,6 +131,16 @@ interface Doings {
 
 export type EffectKind = keyof Doings;
 export type Effect = { [D in EffectKind]: { readonly do: D } & Doings[D] }[EffectKind];
+
+/** The effects that are the app's. */
+export type Told =
+  | Extract<Effect, { do: 'item' | 'update' | 'position' | 'counts' | 'resync' | 'report' }>
+  | { readonly do: 'state'; readonly state: StateKind };
+
+/** Where a client stands: of the line, all up to `seq` was received. */
+export interface Place extends Position {
+  readonly line: number;
+}
 
 export interface Step<K extends StateKind = StateKind> {
   readonly state: StateOf<K>;

@@ -1,11 +1,23 @@
 // The client's machine: a pure table of every state and every event; SPEC.md is its norm, and the compiler misses no cell.
 
-import { authorize, greeted, lost, open, received, sentAway, stay, to, tokenless } from './machine.moves.ts';
+import {
+  authorize,
+  greeted,
+  lost,
+  open,
+  received,
+  retried,
+  sentAway,
+  stay,
+  to,
+  tokenless,
+} from './machine.moves.ts';
 import type {
   Event,
   EventKind,
   EventOf,
   Memory,
+  Place,
   State,
   StateKind,
   StateOf,
@@ -91,14 +103,14 @@ export const table: Table = {
     unauthorized: 'ignored',
     hello: cell(['open'], (state, { hello }) => greeted(state, hello)),
     // What stands before Hello has no place on a line; what comes after it would be taken for the next.
-    frame: cell(['waiting', 'failed'], (state, _event, world) => {
+    frame: cell(['waiting'], (state, _event, world) => {
       const failure = {
         remedy: 'wait',
         reason: 'NO_HELLO',
         message: 'The stream began without Hello.',
       } as const;
-      const { state: next, effects } = lost(state, failure, world);
-      return { state: next, effects: [{ do: 'hangUp' }, ...effects] };
+      const next = retried(state, failure, world);
+      return { state: next.state, effects: [{ do: 'hangUp' }, ...next.effects] };
     }),
     goAway: cell(['waiting'], (state, event, world) => {
       const { ms, changes } = sentAway(state, event, world);
@@ -192,18 +204,18 @@ export const table: Table = {
   },
 };
 
-/** `urls`: at least one. */
-export const initial = (urls: readonly string[], mayRedirect: boolean): State => {
+/** `urls`: at least one. `place`: where to go on from, instead of from what is stored. */
+export const initial = (urls: readonly string[], mayRedirect: boolean, place?: Place): State => {
   const memory: Memory = {
     urls,
     urlAt: 0,
     edge: undefined,
     mayRedirect,
     stayUntilMs: 0,
-    loaded: false,
-    cursor: undefined,
-    seq: 0,
-    line: 1,
+    loaded: place !== undefined,
+    cursor: place?.cursor,
+    seq: place?.seq ?? 0,
+    line: place?.line ?? 1,
     cursorLost: '',
     failures: 0,
     refusals: 0,

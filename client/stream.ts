@@ -1,32 +1,27 @@
 // The user's stream that does not end: runs the machine, and does in the world what it asks for.
 import { durationMs } from '@bufbuild/protobuf/wkt';
 import { createClient, type Transport } from '@connectrpc/connect';
-import { type Activity, EdgeService, type SubscribeResponse } from '../gen/carillon/v1/edge_pb.ts';
+import {
+  Activity,
+  EdgeService,
+  type ListInboxResponse,
+  type MarkInboxResponse,
+  type SubscribeResponse,
+} from '../gen/carillon/v1/edge_pb.ts';
 import { Acks, type HandledItem } from './acks.ts';
 import { ActivityTeller } from './activity-teller.ts';
 import { Calls } from './calls.ts';
 import { type Clock, sleep } from './clock.ts';
 import { Connection, type EdgeClient } from './connection.ts';
 import { type CursorStore, keyOf } from './cursors.ts';
-import { ClientError, type Failure, failureOf } from './failure.ts';
+import { type Failure, failureIn } from './failure.ts';
 import { Keeper } from './keeper.ts';
 import { limits } from './limits.ts';
-import type { Effect, Event, Position, State, StateKind } from './machine.states.ts';
+import type { Effect, Event, Place, Position, State, StateKind, Told } from './machine.states.ts';
 import { initial, step } from './machine.ts';
+import type { Run } from './runs.ts';
+import type { ListInboxInit, MarkInboxInit, Source } from './source.ts';
 import type { Tokens } from './tokens.ts';
-
-export type { StateKind };
-
-/** What the machine says to the app. The promises: the app has enough for now. */
-export interface StreamSink {
-  onItem(effect: Extract<Effect, { do: 'item' }>): Promise<void> | undefined;
-  onUpdate(effect: Extract<Effect, { do: 'update' }>): Promise<void> | undefined;
-  onPosition(effect: Extract<Effect, { do: 'position' }>): Promise<void> | undefined;
-  onCounts(effect: Extract<Effect, { do: 'counts' }>): void;
-  onResync(effect: Extract<Effect, { do: 'resync' }>): void;
-  onState(state: StateKind): void;
-  onFailure(failure: Failure): void;
-}
 
 export interface StreamOptions {
   readonly urls: readonly string[];
@@ -39,14 +34,15 @@ export interface StreamOptions {
   readonly transport: (url: string) => Transport;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly sink: StreamSink;
+  /** Where to go on from, and what to acknowledge, when it is known better than the store knows it. */
+  readonly from?: { readonly place: Place; readonly owed: readonly Run[] } | undefined;
+  /** The answer is a promise when the app has enough for now: nothing more is read until it resolves. */
+  tell(told: Told): Promise<void> | undefined;
+  onAcked?(runs: readonly Run[], line: number): void;
 }
 
-const failureIn = (error: unknown): Failure =>
-  error instanceof ClientError ? error.failure : failureOf(error);
-
-export class Stream {
-  readonly calls: Calls;
+export class Stream implements Source {
+  readonly #calls: Calls;
   readonly #options: StreamOptions;
   readonly #acks: Acks;
   readonly #activity: ActivityTeller;
@@ -59,7 +55,7 @@ export class Stream {
   #client: EdgeClient | undefined;
   #token = '';
   #sessionId = '';
-  #openedWith: Activity = 0;
+  #openedWith: Activity = Activity.UNSPECIFIED;
   /** Rises when what was asked for is of no interest any more. */
   #attempt = 0;
   #cancelWait: () => void = () => {};
@@ -72,36 +68,58 @@ export class Stream {
 
   constructor(options: StreamOptions) {
     this.#options = options;
-    const { urls, mayRedirect, clock, random, cursors, tokens, sink } = options;
-    this.#state = initial(urls, mayRedirect);
+    const { urls, mayRedirect, clock, random, cursors, tokens, from } = options;
+    this.#state = initial(urls, mayRedirect, from?.place);
     this.#url = urls[0] ?? '';
-    this.calls = new Calls(tokens, () => this.#clientOf());
+    this.#calls = new Calls(tokens, () => this.#clientOf());
     this.#acks = new Acks({
       clock,
       random,
-      send: (call) => this.calls.call((client, opts) => client.ack(call, opts)),
-      onLost: (failure) => sink.onFailure(failure),
+      send: (call) => this.#calls.call((client, opts) => client.ack(call, opts)),
+      onAcked: (runs) => options.onAcked?.(runs, this.#state.line),
+      onLost: (failure) => this.#report(failure),
     });
     this.#activity = new ActivityTeller({
       send: (sessionId, activity) =>
-        this.calls.call((client, opts) => client.setActivity({ sessionId, activity }, opts)),
-      onError: (failure) => sink.onFailure(failure),
+        this.#calls.call((client, opts) => client.setActivity({ sessionId, activity }, opts)),
+      onError: (failure) => this.#report(failure),
     });
     this.#keeper = new Keeper(cursors, (error) =>
-      sink.onFailure({ remedy: 'none', reason: 'CURSOR_STORE', message: String(error) }),
+      this.#report({ remedy: 'none', reason: 'CURSOR_STORE', message: String(error) }),
     );
+    if (from) this.#acks.restore(from.owed);
   }
 
   get state(): StateKind {
     return this.#state.kind;
   }
 
+  /** Undefined until the first Hello. */
+  get place(): Place | undefined {
+    const { cursor, seq, line } = this.#state;
+    return cursor === undefined ? undefined : { cursor, seq, line };
+  }
+
   start(): void {
     this.#on({ kind: 'start' });
   }
 
-  setActivity(activity: Activity): void {
+  /** `hidden`: this page is in the background, where timers run once a minute, whatever is said of the user. */
+  setActivity(activity: Activity, hidden = activity === Activity.BACKGROUND): void {
+    this.#acks.hurried = hidden;
     this.#activity.set(activity);
+  }
+
+  listInbox(request: ListInboxInit): Promise<ListInboxResponse> {
+    return this.#calls.call((edge, options) => edge.listInbox(request, options));
+  }
+
+  mark(request: MarkInboxInit): Promise<MarkInboxResponse> {
+    return this.#calls.call((edge, options) => edge.markInbox(request, options));
+  }
+
+  #report(failure: Failure): void {
+    void this.#options.tell({ do: 'report', failure });
   }
 
   /** The app has all up to this position; what failed in its hands is not acknowledged. */
@@ -118,7 +136,7 @@ export class Stream {
     this.#on({ kind: 'close' });
     this.#ended.abort();
     this.#acks.close();
-    this.calls.close();
+    this.#calls.close();
     await this.#keeper.idle();
   }
 
@@ -140,13 +158,13 @@ export class Stream {
   }
 
   #step(event: Event): void {
-    const { clock, random, sink } = this.#options;
+    const { clock, random } = this.#options;
     const before = this.#state.kind;
     const { state, effects } = step(this.#state, event, { nowMs: clock.monotonic(), random });
     this.#state = state;
     if (state.kind !== 'open' && state.kind !== 'leaving' && this.#sessionId !== '') this.#sessionOver();
     for (const effect of effects) this.#do(effect);
-    if (state.kind !== before) sink.onState(state.kind);
+    if (state.kind !== before) void this.#options.tell({ do: 'state', state: state.kind });
   }
 
   #sessionOver(): void {
@@ -157,7 +175,7 @@ export class Stream {
   }
 
   #do(effect: Effect): void {
-    const { clock, sink } = this.#options;
+    const { clock, tell } = this.#options;
     switch (effect.do) {
       case 'load':
         void this.#load();
@@ -189,28 +207,18 @@ export class Stream {
         void this.#swapToken();
         return;
       case 'item':
-        this.#room = sink.onItem(effect);
-        return;
       case 'update':
-        this.#room = sink.onUpdate(effect);
-        return;
       case 'position':
-        this.#room = sink.onPosition(effect);
-        return;
       case 'counts':
-        sink.onCounts(effect);
-        return;
       case 'resync':
-        sink.onResync(effect);
+      case 'report':
+        this.#room = tell(effect) ?? this.#room;
         return;
       case 'flushAcks':
         void this.#acks.flush();
         return;
       case 'dropAcks':
         this.#acks.drop();
-        return;
-      case 'report':
-        sink.onFailure(effect.failure);
         return;
       default:
         effect satisfies never;
@@ -292,19 +300,19 @@ export class Stream {
   async #swapToken(): Promise<void> {
     if (this.#swapping) return;
     this.#swapping = true;
-    const { clock, random, sink } = this.#options;
+    const { clock, random } = this.#options;
     const sessionId = this.#sessionId;
     try {
       for (let tries = 1; tries <= limits.swapTriesCount; tries++) {
         if (this.#sessionId !== sessionId) return;
         try {
-          await this.calls.call((client, opts) => client.reauthenticate({ sessionId }, opts), {
+          await this.#calls.call((client, opts) => client.reauthenticate({ sessionId }, opts), {
             fresh: true,
           });
           return;
         } catch (error) {
           const failure = failureIn(error);
-          sink.onFailure(failure);
+          this.#report(failure);
           if (failure.remedy === 'none') return;
           const ceiling = Math.min(limits.reconnectMaxMs, limits.reconnectBaseMs * 2 ** tries);
           await sleep(clock, Math.max(random() * ceiling, failure.retryAfterMs ?? 0), this.#ended.signal);
