@@ -10,6 +10,7 @@ export interface Row {
   readonly unit: string;
   /** How `ours` stands to `other`. */
   readonly ratio: number;
+  /** 0: no goal, shown for comparison. */
   readonly target: number;
   readonly ok: boolean;
 }

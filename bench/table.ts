@@ -14,8 +14,8 @@ export function table(rows: readonly Row[]): string {
       number(other),
       unit,
       ratio.toFixed(2),
-      target.toFixed(2),
-      ok ? 'ok' : 'MISSED',
+      target === 0 ? '' : target.toFixed(2),
+      target === 0 ? '' : ok ? 'ok' : 'MISSED',
     ]),
   ];
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));

@@ -1,12 +1,13 @@
 // A client of Connect streaming over HTTP/1.1 that does what the stock client does on the wire, and nothing else.
 import { connect, type Socket } from 'node:net';
-import { request, type StreamSink, subscribePath } from './client-stream-sink.ts';
+import { type Caller, requestOf, type StreamSink, subscribePath } from './client-stream-sink.ts';
 import { EnvelopeCounter } from './envelope-counter.ts';
 
 const HEAD_END = '\r\n\r\n';
 
-export function openHttp1(port: number, user: string, sink: StreamSink): Socket {
-  const counter = new EnvelopeCounter(sink.onMessage);
+export function openHttp1(port: number, { user, token, cursor }: Caller, sink: StreamSink): Socket {
+  const counter = new EnvelopeCounter(sink);
+  const request = requestOf(cursor);
   const socket = connect({ host: '127.0.0.1', port, noDelay: true });
   let head = '';
   let open = false;
@@ -15,7 +16,7 @@ export function openHttp1(port: number, user: string, sink: StreamSink): Socket 
   let size = '';
   socket.write(
     `POST ${subscribePath} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/connect+proto\r\n` +
-      `connect-protocol-version: 1\r\nuser-agent: bench\r\nx-carillon-user: ${user}\r\ncontent-length: ${request.length}\r\n\r\n`,
+      `connect-protocol-version: 1\r\nuser-agent: bench\r\nx-carillon-user: ${user}\r\nauthorization: Bearer ${token}\r\ncontent-length: ${request.length}\r\n\r\n`,
   );
   socket.write(request);
   socket.on('data', (bytes: Buffer) => {
@@ -27,7 +28,7 @@ export function openHttp1(port: number, user: string, sink: StreamSink): Socket 
       if (!head.startsWith('HTTP/1.1 200')) return sink.failed(head.slice(0, 80));
       at = bytes.length - (head.length - end - HEAD_END.length);
       open = true;
-      sink.opened();
+      head = '';
     }
     while (at < bytes.length) {
       if (left === -2) {

@@ -1,6 +1,6 @@
 // The same over HTTP/2 with prior knowledge: one connection a stream, frames read by hand so that the client is not what is measured.
 import { connect, type Socket } from 'node:net';
-import { request, type StreamSink, subscribePath } from './client-stream-sink.ts';
+import { type Caller, requestOf, type StreamSink, subscribePath } from './client-stream-sink.ts';
 import { EnvelopeCounter } from './envelope-counter.ts';
 
 const DATA = 0;
@@ -27,16 +27,22 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
 
 /** A header field as a literal without indexing and without Huffman: both sides of HPACK stay trivial. */
 function field(name: string, value: string): Buffer {
-  if (name.length > 126 || value.length > 126) throw new Error('too long for one byte of length');
-  return Buffer.concat([
-    Buffer.from([0, name.length]),
-    Buffer.from(name),
-    Buffer.from([value.length]),
-    Buffer.from(value),
-  ]);
+  return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
 }
 
-function opening(port: number, user: string): Buffer {
+/** Behind its length, which is an integer with a prefix of 7 bits (RFC 7541, 5.1). */
+function text(value: string): Buffer {
+  const most = 127;
+  const length: number[] = [Math.min(value.length, most)];
+  if (value.length >= most) {
+    let rest = value.length - most;
+    for (; rest >= 128; rest >>= 7) length.push((rest & 127) | 128);
+    length.push(rest);
+  }
+  return Buffer.concat([Buffer.from(length), Buffer.from(value, 'latin1')]);
+}
+
+function opening(port: number, { user, token, cursor }: Caller): Buffer {
   const settings = Buffer.from([0, 4, 0, 0, 0, 0]);
   settings.writeUInt32BE(WINDOW_BYTES, 2);
   const window = Buffer.alloc(4);
@@ -50,28 +56,29 @@ function opening(port: number, user: string): Buffer {
     field('connect-protocol-version', '1'),
     field('user-agent', 'bench'),
     field('x-carillon-user', user),
+    field('authorization', `Bearer ${token}`),
   ];
   return Buffer.concat([
     Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
     frame(SETTINGS, 0, 0, settings),
     frame(8, 0, 0, window),
     frame(HEADERS, END_HEADERS, 1, Buffer.concat(headers)),
-    frame(DATA, END_STREAM, 1, request),
+    frame(DATA, END_STREAM, 1, requestOf(cursor)),
   ]);
 }
 
-export function openHttp2(port: number, user: string, sink: StreamSink): Socket {
-  const counter = new EnvelopeCounter(sink.onMessage);
+export function openHttp2(port: number, caller: Caller, sink: StreamSink): Socket {
+  const counter = new EnvelopeCounter(sink);
   const socket = connect({ host: '127.0.0.1', port, noDelay: true });
   let rest: Buffer | undefined;
-  socket.write(opening(port, user));
+  socket.write(opening(port, caller));
   const onFrame = (type: number, flags: number, bytes: Buffer, from: number, to: number): void => {
     if (type === DATA) {
       const messages = counter.take(bytes, from, to);
       sink.bytes(to - from);
       if (messages > 0) sink.messages(messages);
-    } else if (type === HEADERS) sink.opened();
-    else if (type === SETTINGS && (flags & ACK) === 0) socket.write(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
+    } else if (type === SETTINGS && (flags & ACK) === 0)
+      socket.write(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
     else if (type === PING && (flags & ACK) === 0)
       socket.write(frame(PING, ACK, 0, bytes.subarray(from, to)));
     else if (type === RST_STREAM || type === GOAWAY) sink.failed(`frame ${type}`);

@@ -2,7 +2,15 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { EdgeService, SubscribeRequestSchema } from '../../gen/carillon/v1/edge_pb.ts';
 
+/** Whose stream it is, and where it resumes. */
+export interface Caller {
+  readonly user: string;
+  readonly token: string;
+  readonly cursor: string | undefined;
+}
+
 export interface StreamSink {
+  /** The first message is here. */
   opened(): void;
   messages(count: number): void;
   bytes(count: number): void;
@@ -12,6 +20,24 @@ export interface StreamSink {
 
 export const subscribePath = `/${EdgeService.typeName}/${EdgeService.method.subscribe.name}`;
 
-const message = toBinary(SubscribeRequestSchema, create(SubscribeRequestSchema, { deviceId: 'bench' }));
+const ENVELOPE_BYTES = 5;
+
+function enveloped(cursor: string | undefined): Buffer {
+  const message = toBinary(
+    SubscribeRequestSchema,
+    create(SubscribeRequestSchema, { deviceId: 'bench', ...(cursor !== undefined && { cursor }) }),
+  );
+  const head = Buffer.alloc(ENVELOPE_BYTES);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+let lastCursor: string | undefined;
+let lastRequest = enveloped(undefined);
+
 /** One enveloped SubscribeRequest. */
-export const request: Buffer = Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]);
+export function requestOf(cursor: string | undefined): Buffer {
+  if (cursor !== lastCursor) lastRequest = enveloped(cursor);
+  lastCursor = cursor;
+  return lastRequest;
+}

@@ -1,9 +1,9 @@
 // A client of ws: the handshake, then counting the frames.
 import type { Socket } from 'node:net';
-import type { StreamSink } from './client-stream-sink.ts';
+import type { Caller, StreamSink } from './client-stream-sink.ts';
 import { openWebSocket } from './web-socket.ts';
 
-export function openWs(port: number, _user: string, sink: StreamSink): Socket {
+export function openWs(port: number, _caller: Caller, sink: StreamSink): Socket {
   return openWebSocket(
     port,
     '/',

@@ -2,31 +2,36 @@
 import { createServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { EdgeService, type SubscribeResponseSchema } from '../../gen/carillon/v1/edge_pb.ts';
-import { deliverOf } from './item.ts';
+import { deliverOf, differentOf } from './item.ts';
+import { messagesOf } from './messages.ts';
 import { type FanOutServer, listenOnFreePort } from './servers.ts';
+import { bearerOf } from './tokens.ts';
 
 type Frame = MessageInitShape<typeof SubscribeResponseSchema>;
 
 export async function serveConnectNode(http2: boolean): Promise<FanOutServer> {
   const wake = new Set<(frame: Frame) => void>();
   let seq = 0;
-  let open = 0;
   const handler = connectNodeAdapter({
     routes: (router) =>
       router.service(EdgeService, {
-        async *subscribe(_request, { signal }) {
+        async *subscribe({ cursor = '' }, { signal, requestHeader }) {
+          const userId = await bearerOf(requestHeader.get('authorization')).catch((cause: unknown) => {
+            throw new ConnectError('who is it', Code.Unauthenticated, undefined, undefined, cause);
+          });
           const queue: Frame[] = [];
           let waiting: (() => void) | undefined;
           const take = (frame: Frame) => {
             queue.push(frame);
             waiting?.();
           };
-          wake.add(take);
           // Without a first message connect-node sends no headers.
-          yield { frame: { case: 'hello', value: { sessionId: 'bench' } } } satisfies Frame;
-          open += 1;
+          yield { frame: { case: 'hello', value: { sessionId: userId, cursor } } } satisfies Frame;
+          wake.add(take);
+          signal.addEventListener('abort', () => waiting?.());
           try {
             while (!signal.aborted) {
               for (let frame = queue.shift(); frame; frame = queue.shift()) yield frame;
@@ -35,7 +40,6 @@ export async function serveConnectNode(http2: boolean): Promise<FanOutServer> {
               });
             }
           } finally {
-            open -= 1;
             wake.delete(take);
           }
         },
@@ -44,11 +48,17 @@ export async function serveConnectNode(http2: boolean): Promise<FanOutServer> {
   const server = http2 ? createHttp2Server(handler) : createServer(handler);
   return {
     port: await listenOnFreePort(server),
-    streams: () => open,
-    tick: () => {
-      seq += 1;
-      const frame: Frame = { frame: { case: 'deliver', value: deliverOf(seq) } };
-      for (const take of wake) take(frame);
+    streams: () => wake.size,
+    send(load) {
+      for (let message = 0; message < messagesOf(load); message++) {
+        seq += 1;
+        const frame: Frame = { frame: { case: 'deliver', value: deliverOf(seq) } };
+        let stream = 0;
+        for (const take of wake)
+          take(
+            load === 'different' ? { frame: { case: 'deliver', value: differentOf(seq, stream++) } } : frame,
+          );
+      }
     },
   };
 }

@@ -1,9 +1,8 @@
-// The floor: node:net and one buffer for all; it knows just enough HTTP to be heard by the same client.
+// The floor: node:net and one buffer for all; it knows just enough HTTP to be heard by the same client, and asks nobody who they are.
 import { createServer, type Socket } from 'node:net';
-import { type FanOutServer, listenOnFreePort } from './servers.ts';
+import { BURST_COUNT } from './messages.ts';
+import { type FanOutServer, listenOnFreePort, refuseDifferent } from './servers.ts';
 
-const HEAD =
-  'HTTP/1.1 200 OK\r\ncontent-type: application/connect+proto\r\ntransfer-encoding: chunked\r\n\r\n';
 const ENVELOPE_BYTES = 5;
 
 /** One chunk of `bytes` bytes that holds one message. */
@@ -20,26 +19,38 @@ function chunkOf(bytes: number): Buffer {
   }
   throw new Error(`no chunk has ${bytes} bytes`);
 }
+const burstOf = (chunk: Buffer): Buffer => Buffer.concat(Array(BURST_COUNT).fill(chunk));
+
+/** The response's head, and a message as short as ours say Hello with. */
+const opening = Buffer.concat([
+  Buffer.from(
+    'HTTP/1.1 200 OK\r\ncontent-type: application/connect+proto\r\ntransfer-encoding: chunked\r\n\r\n',
+  ),
+  chunkOf(85),
+]);
 
 export async function serveNodeNet(): Promise<FanOutServer> {
-  const sockets: Socket[] = [];
+  const sockets = new Set<Socket>();
   let chunk = chunkOf(360);
+  let burst = burstOf(chunk);
   const server = createServer({ noDelay: true }, (socket) => {
     socket.once('data', () => {
-      socket.write(HEAD);
-      sockets.push(socket);
+      socket.write(opening);
+      sockets.add(socket);
       socket.resume();
     });
-    socket.on('error', () => undefined);
+    socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
   });
   return {
     port: await listenOnFreePort(server),
-    streams: () => sockets.length,
+    streams: () => sockets.size,
     size: (bytes) => {
       chunk = chunkOf(bytes);
+      burst = burstOf(chunk);
     },
-    tick: () => {
-      for (const socket of sockets) socket.write(chunk);
+    send(load) {
+      refuseDifferent(load);
+      for (const socket of sockets) socket.write(load === 'burst' ? burst : chunk);
     },
   };
 }

@@ -1,7 +1,8 @@
 // ws as its documentation says: one frame to each client, in binary.
 import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
-import { type FanOutServer, listenOnFreePort } from './servers.ts';
+import { messagesOf } from './messages.ts';
+import { type FanOutServer, listenOnFreePort, refuseDifferent } from './servers.ts';
 
 export async function serveWs(): Promise<FanOutServer> {
   const http = createServer();
@@ -14,8 +15,10 @@ export async function serveWs(): Promise<FanOutServer> {
       // A frame of this length has a head of 4 bytes.
       message = Buffer.alloc(bytes - 4, 'x');
     },
-    tick: () => {
-      for (const client of sockets.clients) client.send(message);
+    send(load) {
+      refuseDifferent(load);
+      for (const client of sockets.clients)
+        for (let count = messagesOf(load); count > 0; count--) client.send(message);
     },
   };
 }

@@ -1,13 +1,19 @@
 // What a server under measurement offers to its process.
+import type { Load } from './messages.ts';
 
 export interface FanOutServer {
   readonly port: number;
   /** Streams that are ready for messages. */
   streams(): number;
-  /** One message to each stream, as that server does it best. */
-  tick(): void | Promise<void>;
+  /** Sends to each stream, as that server does it best. */
+  send(load: Load): void | Promise<void>;
   /** Bytes that a message has on the wire, for servers that send ready-made bytes. */
   size?(bytes: number): void;
+}
+
+/** A server that has one message for all is no measure of others. */
+export function refuseDifferent(load: Load): void {
+  if (load === 'different') throw new Error('this server sends the same to all');
 }
 
 export async function listenOnFreePort(server: import('node:net').Server): Promise<number> {
