@@ -28,7 +28,7 @@ function edge(answers: ('ok' | 'fails')[]) {
 test('items that come while a call is under way go together in the next', async () => {
   const { calls, client } = edge([]);
   const acked: number[] = [];
-  const acknowledger = new Acknowledger(client, 'ada', new ManualClock(), (items) =>
+  const acknowledger = new Acknowledger(client, new ManualClock(), (items) =>
     acked.push(...items.map(({ seq }) => seq)),
   );
   for (let seq = 1; seq <= 5; seq++) acknowledger.add({ seq, traceparent: seq === 2 ? 'trace' : '' });
@@ -44,7 +44,7 @@ test('items that come while a call is under way go together in the next', async 
 test('a call that failed is made again with everything', async () => {
   const clock = new ManualClock();
   const { calls, client } = edge(['fails']);
-  const acknowledger = new Acknowledger(client, 'ada', clock);
+  const acknowledger = new Acknowledger(client, clock);
   acknowledger.add({ seq: 7, traceparent: '' });
   const idle = acknowledger.idle();
   await expect.poll(() => calls.length).toBe(1);

@@ -3,7 +3,6 @@ import type { Client } from '@connectrpc/connect';
 import type { EdgeService } from '../gen/carillon/v1/edge_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
-import { asUser } from './clients.ts';
 
 export interface AckedItem {
   seq: number;
@@ -21,7 +20,6 @@ export function ackRange(seqs: readonly number[]): { after: number; upto: number
 
 export class Acknowledger {
   readonly #client: Client<typeof EdgeService>;
-  readonly #user: string;
   readonly #clock: Clock;
   readonly #waiting: AckedItem[] = [];
   readonly #onAcked: (items: readonly AckedItem[]) => void;
@@ -30,12 +28,10 @@ export class Acknowledger {
 
   constructor(
     client: Client<typeof EdgeService>,
-    user: string,
     clock: Clock,
     onAcked: (items: readonly AckedItem[]) => void = () => {},
   ) {
     this.#client = client;
-    this.#user = user;
     this.#clock = clock;
     this.#onAcked = onAcked;
   }
@@ -64,7 +60,7 @@ export class Acknowledger {
             ...ackRange(items.map(({ seq }) => seq)),
             traceparents: items.map(({ traceparent }) => traceparent).filter(Boolean),
           },
-          { headers: asUser(this.#user), timeoutMs: limits.cliConnectMs },
+          { timeoutMs: limits.cliConnectMs },
         );
         this.#waiting.splice(0, items.length);
         failures = 0;

@@ -6,20 +6,24 @@ import { AdminService } from '../gen/carillon/v1/admin_pb.ts';
 import { EdgeService } from '../gen/carillon/v1/edge_pb.ts';
 import { IngestService } from '../gen/carillon/v1/ingest_pb.ts';
 import { RouterService } from '../gen/carillon/v1/router_pb.ts';
+import { withBearer } from '../runtime/bearer.ts';
 import { CarillonError } from '../runtime/errors.ts';
-import { USER_HEADER, userHeader } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import { carillonError } from '../runtime/wire-errors.ts';
 import { type Cli, loadConfig, type OutputOptions } from './cli.ts';
+import { backendToken, type TokenOptions, UserTokens } from './credentials.ts';
+import { noteFor, siblingOf } from './runtime-directory.ts';
 import { readTls } from './tls.ts';
 
 export type Target = 'ingest' | 'edge' | 'router';
 
-export interface TargetOptions extends OutputOptions {
+export interface TargetOptions extends OutputOptions, TokenOptions {
   ingest?: string;
   edge?: string;
   router?: string;
 }
+
+type Token = () => string | Promise<string>;
 
 const PORTS = { ingest: 'ingestPort', edge: 'edgePort', router: 'routerPort' } as const;
 
@@ -27,7 +31,9 @@ const PORTS = { ingest: 'ingestPort', edge: 'edgePort', router: 'routerPort' } a
 export function reaching(command: Command, ...targets: readonly Target[]): Command {
   for (const target of targets)
     command.option(`--${target} <url>`, `where the ${target} port of the mesh is (default: as configured)`);
-  return command;
+  // `devices register` has one of its own.
+  if (command.options.some(({ long }) => long === '--token')) return command;
+  return command.option('--token <token>', 'call with this token or API key (default: found by itself)');
 }
 
 /** `http://127.0.0.1:7100`, with brackets around an IPv6 address. */
@@ -52,11 +58,12 @@ function targetUrl(cli: Cli, target: Target, options: TargetOptions): string {
       'CONFIG_INVALID',
       `The ${target} port is configured as 0, so it is another one at each start: say --${target} URL.`,
     );
-  return addressUrl(config.host, port, config.tlsCert !== undefined);
+  // An address that stands for all of them is none to call.
+  const host = config.host.replace(/^0\.0\.0\.0$/, '127.0.0.1').replace(/^::$/, '::1');
+  return addressUrl(host, port, config.tlsCert !== undefined);
 }
 
-function transport(cli: Cli, target: Target, options: TargetOptions): Transport {
-  const baseUrl = targetUrl(cli, target, options);
+function transport(cli: Cli, target: Target, baseUrl: string, token: Token): Transport {
   // Where callers must bring a certificate, an operator on the same host brings the mesh's own.
   const tls = baseUrl.startsWith('https:') ? readTls(loadConfig(cli).config) : undefined;
   return createConnectTransport({
@@ -66,6 +73,7 @@ function transport(cli: Cli, target: Target, options: TargetOptions): Transport 
     useBinaryFormat: true,
     readMaxBytes: limits.cliMessageBytes,
     interceptors: [
+      withBearer(token),
       (next) => async (request) => {
         try {
           return await next(request);
@@ -95,17 +103,39 @@ function unreachable(error: unknown, target: Target, url: string): CarillonError
   );
 }
 
+function backendTransport(cli: Cli, target: Target, options: TargetOptions): Transport {
+  const url = targetUrl(cli, target, options);
+  return transport(cli, target, url, () => backendToken(cli, url, options));
+}
+
 export const ingestClient = (cli: Cli, options: TargetOptions): Client<typeof IngestService> =>
-  createClient(IngestService, transport(cli, 'ingest', options));
+  createClient(IngestService, backendTransport(cli, 'ingest', options));
 
 export const adminClient = (cli: Cli, options: TargetOptions): Client<typeof AdminService> =>
-  createClient(AdminService, transport(cli, 'ingest', options));
-
-export const edgeClient = (cli: Cli, options: TargetOptions): Client<typeof EdgeService> =>
-  createClient(EdgeService, transport(cli, 'edge', options));
+  createClient(AdminService, backendTransport(cli, 'ingest', options));
 
 export const routerClient = (cli: Cli, options: TargetOptions): Client<typeof RouterService> =>
-  createClient(RouterService, transport(cli, 'router', options));
+  createClient(RouterService, backendTransport(cli, 'router', options));
 
-/** What says to an edge who calls, until tokens do. */
-export const asUser = (user: string): Record<string, string> => ({ [USER_HEADER]: userHeader(user) });
+export interface UserClient {
+  readonly edge: Client<typeof EdgeService>;
+  /** What `edge` calls with. */
+  readonly tokens: UserTokens;
+}
+
+/** Calls an edge as `user`, with tokens that the mesh's ingest makes unless one was given. */
+export function userClient(cli: Cli, user: string, options: TargetOptions, deviceId = ''): UserClient {
+  const url = targetUrl(cli, 'edge', options);
+  const tokens = new UserTokens({ cli, user, deviceId, options }, () => {
+    const note = options.ingest === undefined ? noteFor(cli.environment, url) : undefined;
+    const ingest = note && siblingOf(cli.environment, note, 'ingest')?.url;
+    return adminClient(cli, ingest === undefined ? options : { ...options, ingest });
+  });
+  return {
+    edge: createClient(
+      EdgeService,
+      transport(cli, 'edge', url, () => tokens.get()),
+    ),
+    tokens,
+  };
+}

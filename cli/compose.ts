@@ -9,6 +9,8 @@ import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { openTracing } from '../runtime/tracing.otlp.ts';
+import type { Database } from '../storage/database.ts';
+import { meshEpoch } from '../storage/inbox.ts';
 import { migrate } from '../storage/migrate.ts';
 import { ensurePartitions } from '../storage/partitions.ts';
 import { openAuthentication } from './authentication.ts';
@@ -20,6 +22,7 @@ import { openOpsPort } from './ops-port.ts';
 import { listening, nodeName, openRoleDatabase, type Parts } from './parts.ts';
 import { databaseCheck, Readiness } from './readiness.ts';
 import type { Role } from './roles.ts';
+import { leaveNotes } from './runtime-directory.ts';
 import { serveEdge } from './serve-edge.ts';
 import { serveIngest } from './serve-ingest.ts';
 import { providerStages, serveProviders } from './serve-providers.ts';
@@ -40,6 +43,8 @@ export interface Mesh extends AsyncDisposable {
   readonly addresses: Addresses;
   /** Where the data is, for people. */
   readonly keptIn: string;
+  /** Where commands of this user find a key. */
+  readonly keyFile: string | undefined;
 }
 
 export interface MeshOptions {
@@ -76,7 +81,7 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
   const logDueMs = clock.monotonic() + limits.startWaitMs;
   const { eventLog, handoff } = await openEventLog(config, common, owned);
   await madeTopics(eventLog, cli, log);
-  const { authenticator, signToken } = await openAuthentication({ cli, config, db, log }, owned);
+  const authentication = await openAuthentication({ cli, config, db, log }, owned);
   const { presence, membership } = openCluster(config, common, owned);
   return {
     config,
@@ -90,8 +95,7 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
     handoff,
     presence,
     membership,
-    authenticator,
-    signToken,
+    ...authentication,
     node: nodeName(),
     incarnation: systemIds.uuid(),
     tls,
@@ -136,6 +140,22 @@ async function openRoles(
   return served;
 }
 
+/** Lets commands of this user find the key of what is served here. */
+async function noteAddresses(
+  { environment }: Cli,
+  { keyFile }: Parts,
+  db: Database,
+  addresses: Addresses,
+): Promise<Disposable> {
+  if (keyFile === undefined) return { [Symbol.dispose]: () => {} };
+  const mesh = await meshEpoch(db);
+  const notes = (['ingest', 'edge', 'router'] as const).flatMap((role) => {
+    const url = addresses[role];
+    return url === undefined ? [] : [{ role, url, keyFile, mesh, pid: process.pid }];
+  });
+  return leaveNotes(environment, notes);
+}
+
 /**
  * Starts the roles; resolves when they serve. Disposing the mesh drains it. Throws CONFIG_INVALID, PORT_IN_USE,
  * EMBEDDED_POSTGRES_HELD and the like; what was opened until then is closed.
@@ -176,11 +196,14 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
     readiness.drain();
     await Promise.all(served.map((each) => each.leave?.()));
   });
+  const addresses: Addresses = Object.assign({}, ...served.map((each) => each.addresses), {
+    ops: addressUrl(config.host, ops.port),
+  });
+  owned.use(await noteAddresses(cli, parts, db, addresses));
   const stack = owned.move();
   return {
-    addresses: Object.assign({}, ...served.map(({ addresses }) => addresses), {
-      ops: addressUrl(config.host, ops.port),
-    }),
+    addresses,
+    keyFile: parts.keyFile,
     keptIn: config.postgresUrl ? 'PostgreSQL' : config.dataDir,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

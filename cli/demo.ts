@@ -6,14 +6,16 @@ import { AdminService } from '../gen/carillon/v1/admin_pb.ts';
 import { type Deliver, EdgeService, Platform } from '../gen/carillon/v1/edge_pb.ts';
 import { type Delivery, IngestService } from '../gen/carillon/v1/ingest_pb.ts';
 import { Channel } from '../gen/carillon/v1/notification_pb.ts';
+import { bearer, withBearer } from '../runtime/bearer.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { type GrpcClient, grpcClient } from '../runtime/grpc-service.ts';
 import { systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { type Cli, loadConfig, type OutputOptions, printJson } from './cli.ts';
-import { asUser } from './clients.ts';
 import type { Mesh } from './compose.ts';
+import { backendToken, UserTokens } from './credentials.ts';
+import { readKeyFile } from './local-key.ts';
 import { channelName, deliveryState, localTimes } from './names.ts';
 import { subscription } from './subscription.ts';
 import { oneLine } from './terminal.ts';
@@ -91,7 +93,7 @@ async function online(demo: Demo): Promise<void> {
   const leave = new AbortController();
   const waiting = new Map<string, { sentMs: number; arrived: () => void }>();
   const acked = new Map<number, () => void>();
-  const acknowledger = new Acknowledger(demo.edge, USER, cli.clock, (items) => {
+  const acknowledger = new Acknowledger(demo.edge, cli.clock, (items) => {
     for (const { seq } of items) acked.get(seq)?.();
   });
   const arrive = ({ seq, item, traceparent }: Deliver) => {
@@ -120,7 +122,7 @@ async function online(demo: Demo): Promise<void> {
   const hello = Promise.withResolvers<void>();
   const stream = (async () => {
     const signal = AbortSignal.any([leave.signal, cli.signal]);
-    for await (const { frame } of subscription({ client: demo.edge, user: USER, clock: cli.clock, signal })) {
+    for await (const { frame } of subscription({ client: demo.edge, clock: cli.clock, signal })) {
       if (frame.case === 'hello') {
         acknowledger.sessionId = frame.value.sessionId;
         hello.resolve();
@@ -228,21 +230,28 @@ export async function runDemo(cli: Cli, mesh: Mesh, { json }: OutputOptions): Pr
   if (ingest.startsWith('https:'))
     throw new CarillonError('USAGE', 'The demo speaks plain HTTP: start it without CARILLON_TLS_CERT.');
   const address = new URL(ingest).host;
-  using ingestService = grpcClient(IngestService, address);
-  using adminService = grpcClient(AdminService, address);
+  const key = mesh.keyFile === undefined ? undefined : await readKeyFile(mesh.keyFile);
+  const headers = bearer(key ?? (await backendToken(cli, ingest, {})));
+  using ingestService = grpcClient(IngestService, address, { headers });
+  using adminService = grpcClient(AdminService, address, { headers });
+  const tokens = new UserTokens({ cli, user: USER, deviceId: '', options: {} }, () => adminService);
   const demo: Demo = {
     cli,
     json,
     ingest: ingestService,
     admin: adminService,
-    edge: createClient(EdgeService, createConnectTransport({ baseUrl: edge })),
+    edge: createClient(
+      EdgeService,
+      createConnectTransport({ baseUrl: edge, interceptors: [withBearer(() => tokens.get())] }),
+    ),
     last: await lastChannel(adminService, loadConfig(cli).config.smtpUrl !== undefined),
   };
   await adminService.putUser({ user: { id: USER, email: EMAIL, phone: PHONE } });
-  await demo.edge.registerDevice(
-    { deviceId: 'demo-phone', platform: Platform.SANDBOX, token: 'sandbox:unregistered' },
-    { headers: asUser(USER) },
-  );
+  await demo.edge.registerDevice({
+    deviceId: 'demo-phone',
+    platform: Platform.SANDBOX,
+    token: 'sandbox:unregistered',
+  });
   await online(demo);
   await offline(demo);
   if (json) return;
@@ -254,7 +263,8 @@ Try it from another terminal:
   npx carillon listen --user ada${elsewhere(7200, edge, 'edge')}
   npx carillon send --to ada --title "Hello"${toIngest}
   npx carillon sandbox list${toIngest}
-  curl ${ingest}/carillon.v1.IngestService/Send -H 'content-type: application/json' \\
+  curl ${ingest}/carillon.v1.IngestService/Send -H "authorization: Bearer $(cat ${mesh.keyFile ?? 'local.key'})" \\
+    -H 'content-type: application/json' \\
     -d '{"notification":{"audience":{"users":{"ids":["ada"]}},"content":{"title":"Hello"}}}'
 `);
 }

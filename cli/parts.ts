@@ -4,7 +4,6 @@ import type { Membership } from '../cluster/membership.ts';
 import type { Presence } from '../cluster/presence.ts';
 import type { EventLog, Handoff } from '../eventlog/event-log.ts';
 import type { UserAuthenticator } from '../runtime/authenticator.ts';
-import type { UserAuthenticator } from '../runtime/authenticator.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type Config, type ConfigKey, environmentName } from '../runtime/config.ts';
 import { CarillonError } from '../runtime/errors.ts';
@@ -12,7 +11,6 @@ import { type Ids, systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
-import type { SignToken } from '../runtime/token-signer.ts';
 import type { SignToken } from '../runtime/token-signer.ts';
 import type { Tracing } from '../runtime/tracing.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
@@ -39,9 +37,6 @@ export interface Parts {
   readonly node: string;
   readonly incarnation: string;
   readonly tls: Tls | undefined;
-  readonly authenticator: UserAuthenticator;
-  /** Undefined: tokens are signed elsewhere. */
-  readonly signToken: SignToken | undefined;
   /** Where commands of this user find a key; undefined where other machines reach the mesh. */
   readonly keyFile: string | undefined;
   /** Until when, by the monotonic clock, a start waits for an event log that is away. */

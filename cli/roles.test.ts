@@ -4,6 +4,7 @@ import { resolveConfig } from '../runtime/config-load.ts';
 import { checkRoles, parseRoles } from './roles.ts';
 
 const POSTGRES = { CARILLON_POSTGRES_URL: 'postgres://h/d' };
+const OPEN = { CARILLON_HOST: '0.0.0.0', CARILLON_JWT_SECRET: 'x'.repeat(32) };
 const REDIS = { CARILLON_REDIS_URL: 'redis://h' };
 
 test.each([
@@ -18,6 +19,11 @@ test.each([
   ['ingest,edges', POSTGRES, /edges is not a role; did you mean edge\?/],
   ['everything', POSTGRES, /everything is not a role; there are ingest, router, edge, providers/],
   ['', POSTGRES, /Say which roles/],
+  ['edge', { ...POSTGRES, ...REDIS, ...OPEN }, /need CARILLON_CLUSTER_SECRET, .* or CARILLON_TLS_CA/],
+  ['ingest,router,edge,providers', { ...POSTGRES, ...REDIS, ...OPEN }, /need CARILLON_CLUSTER_SECRET/],
+  ['edge', { ...POSTGRES, ...REDIS, ...OPEN, CARILLON_CLUSTER_SECRET: 'x'.repeat(32) }, undefined],
+  ['ingest', { ...POSTGRES, ...REDIS, ...OPEN }, undefined],
+  ['ingest,router,edge,providers', { ...POSTGRES, ...OPEN }, undefined],
 ])('serve %s with %o', (roles, environment, refused) => {
   const check = () =>
     checkRoles(parseRoles(roles.split(',').filter(Boolean)), resolveConfig({ environment }).config);

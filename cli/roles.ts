@@ -1,5 +1,5 @@
 // The roles a process can take, and what the configuration must hold for those that were asked for.
-import type { Config } from '../runtime/config.ts';
+import { type Config, isLoopback } from '../runtime/config.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { nearest } from '../runtime/nearest.ts';
 import { usage } from './cli.ts';
@@ -26,8 +26,17 @@ export function parseRoles(written: readonly string[]): ReadonlySet<Role> {
   return roles;
 }
 
-/** Throws CONFIG_INVALID when roles that run apart from others could not find one another. */
+/**
+ * Throws CONFIG_INVALID when roles that run apart from others could not find one another, or when anybody who reaches this
+ * machine could speak to an edge as if they were a router.
+ */
 export function checkRoles(roles: ReadonlySet<Role>, config: Config): void {
+  const linked = config.redisUrl !== undefined && (roles.has('edge') || roles.has('router'));
+  if (linked && !isLoopback(config.host) && !config.clusterSecret && !config.tlsCa)
+    throw new CarillonError(
+      'CONFIG_INVALID',
+      `CARILLON_HOST is ${config.host}, which other machines may reach: the links between routers and edges need CARILLON_CLUSTER_SECRET, the same for all of them, or CARILLON_TLS_CA.`,
+    );
   if (roles.size === roleNames.length) return;
   const asked = [...roles].join(',');
   if (!config.postgresUrl)

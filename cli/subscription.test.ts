@@ -48,7 +48,6 @@ function open(connections: Connection[], cursor?: string) {
   const stream = (async () => {
     const frames = subscription({
       client,
-      user: 'ada',
       cursor,
       clock,
       signal: end.signal,

@@ -7,11 +7,11 @@ import type { CarillonError } from '../runtime/errors.ts';
 import { systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import { carillonError } from '../runtime/wire-errors.ts';
-import { asUser } from './clients.ts';
 
 export interface SubscriptionOptions {
   client: Client<typeof EdgeService>;
-  user: string;
+  /** What `client` calls with; told when another one is needed. */
+  tokens?: { drop(): void };
   /** Absent: from now on. */
   cursor?: string | undefined;
   deviceId?: string | undefined;
@@ -22,6 +22,12 @@ export interface SubscriptionOptions {
   onLost?(error: CarillonError | undefined, waitMs: number): void;
 }
 
+/** The token of the stream runs out: the session goes on with another one. Should that fail, the stream ends and is opened anew. */
+function renew({ client, tokens, signal }: SubscriptionOptions, sessionId: string): void {
+  tokens?.drop();
+  client.reauthenticate({ sessionId }, { signal, timeoutMs: limits.cliConnectMs }).catch(() => {});
+}
+
 /** Frames of one connection; throws when it breaks, or when nothing came for twice the heartbeat. */
 async function* connection(options: SubscriptionOptions, cursor: string | undefined) {
   const { client, clock, signal } = options;
@@ -29,14 +35,14 @@ async function* connection(options: SubscriptionOptions, cursor: string | undefi
   const stop = () => call.abort();
   signal.addEventListener('abort', stop, { once: true });
   let silence = clock.after(limits.cliConnectMs, stop);
+  let sessionId = '';
   let allowedMs: number = limits.cliConnectMs;
   try {
-    const frames = client.subscribe(
-      { cursor, deviceId: options.deviceId },
-      { signal: call.signal, headers: asUser(options.user) },
-    );
+    const frames = client.subscribe({ cursor, deviceId: options.deviceId }, { signal: call.signal });
     for await (const response of frames) {
       silence[Symbol.dispose]();
+      if (response.frame.case === 'hello') sessionId = response.frame.value.sessionId;
+      if (response.frame.case === 'reauthenticate') renew(options, sessionId);
       if (response.frame.case === 'hello' && response.frame.value.heartbeat)
         allowedMs = 2 * durationMs(response.frame.value.heartbeat);
       yield response;
@@ -86,7 +92,11 @@ export async function* subscription(options: SubscriptionOptions): AsyncGenerato
     } catch (error) {
       if (options.signal.aborted) return;
       lost = carillonError(error);
-      if (!everConnected || (lost.retry === 'never' && lost.reason !== 'INTERNAL')) throw lost;
+      const stale = lost.reason === 'TOKEN_EXPIRED' || lost.reason === 'TOKEN_REVOKED';
+      if (stale) options.tokens?.drop();
+      // A new token that is refused as well would be refused for ever.
+      const hopeless = stale ? failures > 0 || !options.tokens : lost.retry === 'never';
+      if (!everConnected || hopeless) throw lost;
     }
     if (options.signal.aborted) return;
     const ceiling = Math.min(limits.reconnectMaxMs, limits.reconnectMinMs * 2 ** failures++);

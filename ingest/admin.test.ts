@@ -8,6 +8,7 @@ import { rawTopic } from '../eventlog/topics.ts';
 import { AdminService, BreakerState } from '../gen/carillon/v1/admin_pb.ts';
 import { RawRecordSchema } from '../gen/carillon/v1/event_pb.ts';
 import { Channel, Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { withBearer } from '../runtime/bearer.ts';
 import { systemIds } from '../runtime/ids.ts';
 import { silentLog } from '../runtime/log.ts';
 import { openPort } from '../runtime/one-port.ts';
@@ -16,6 +17,7 @@ import { insertDeadLetter } from '../storage/dead-letters.ts';
 import { putProviderReports } from '../storage/provider-reports.ts';
 import { keepSandboxMessage } from '../storage/sandbox.ts';
 import { testDatabase } from '../test/support/database.ts';
+import { testTokens } from '../test/support/tokens.ts';
 import { adminMount } from './admin.ts';
 
 async function admin() {
@@ -31,18 +33,24 @@ async function admin() {
     backlog: () => ({ bytes: 0, oldestMs: 0 }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+  const tokens = await testTokens();
+  const { key } = tokens.backendKey();
   const port = owned.use(
     await openPort({
       host: '127.0.0.1',
       port: 0,
-      mounts: [adminMount({ db, handoff })],
+      mounts: [adminMount({ db, handoff, authenticator: tokens.authenticator, signToken: undefined })],
       maxMessageBytes: 1_048_576,
       log: silentLog,
     }),
   );
   const client = createClient(
     AdminService,
-    createConnectTransport({ baseUrl: `http://127.0.0.1:${port.port}`, httpVersion: '1.1' }),
+    createConnectTransport({
+      baseUrl: `http://127.0.0.1:${port.port}`,
+      httpVersion: '1.1',
+      interceptors: [withBearer(() => key)],
+    }),
   );
   return { db, client, handed, published, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -1,39 +1,46 @@
-// The service for operators: users, providers, dead letters and the sandbox, each read from the store it lives in.
+// The service for operators and set-up: each method for what belongs to the caller's tenant.
 import { timestampFromDate, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { Handoff } from '../eventlog/event-log.ts';
 import { AdminService } from '../gen/carillon/v1/admin_pb.ts';
 import { Channel } from '../gen/carillon/v1/notification_pb.ts';
+import type { Authenticator } from '../runtime/authenticator.ts';
 import { CarillonError } from '../runtime/errors.ts';
-import { DEFAULT_TENANT } from '../runtime/identity.ts';
+import { principalOf } from '../runtime/identity.ts';
 import { isUuid } from '../runtime/ids.ts';
 import { type Mount, mount } from '../runtime/mount.ts';
+import type { SignToken } from '../runtime/token-signer.ts';
 import { invalidRequest } from '../runtime/validation.ts';
 import type { Database } from '../storage/database.ts';
 import { listDeadLetters } from '../storage/dead-letters.ts';
 import { listProviderReports } from '../storage/provider-reports.ts';
 import { listSandboxMessages } from '../storage/sandbox.ts';
 import { getUser, putUser } from '../storage/users.ts';
+import { createApiKey, listApiKeys, revokeApiKey } from './api-keys.ts';
 import { replayDeadLetters } from './replay.ts';
+import { createToken, revokeTokens } from './tokens.ts';
 import { checkedUser } from './user-rules.ts';
 
 export interface AdminOptions {
   db: Database;
   handoff: Handoff;
+  authenticator: Authenticator;
+  /** Undefined: this mesh signs no tokens. */
+  signToken: SignToken | undefined;
 }
 
 const PAGE = 100;
 
-function adminService({ db, handoff }: AdminOptions): ServiceImpl<typeof AdminService> {
-  const tenant = DEFAULT_TENANT;
+function adminService(options: AdminOptions): Partial<ServiceImpl<typeof AdminService>> {
+  const { db, handoff } = options;
   return {
-    async putUser({ user }) {
-      await putUser(db, tenant, checkedUser(user));
+    async putUser({ user }, call) {
+      await putUser(db, principalOf(call).tenant, checkedUser(user));
       return {};
     },
 
-    async getUser({ userId }) {
-      const user = await getUser(db, tenant, userId);
+    async getUser({ userId }, call) {
+      const user = await getUser(db, principalOf(call).tenant, userId);
       if (!user) throw new CarillonError('USER_NOT_FOUND');
       return { user };
     },
@@ -51,10 +58,10 @@ function adminService({ db, handoff }: AdminOptions): ServiceImpl<typeof AdminSe
       };
     },
 
-    async listDeadLetters({ pageSize, pageToken }) {
+    async listDeadLetters({ pageSize, pageToken }, call) {
       if (pageToken !== '' && !isUuid(pageToken))
         throw invalidRequest([{ field: 'page_token', description: 'is not one that Carillon gave out' }]);
-      const { letters, nextPageToken } = await listDeadLetters(db, tenant, {
+      const { letters, nextPageToken } = await listDeadLetters(db, principalOf(call).tenant, {
         pageSize: pageSize || PAGE,
         pageToken,
       });
@@ -74,13 +81,13 @@ function adminService({ db, handoff }: AdminOptions): ServiceImpl<typeof AdminSe
       };
     },
 
-    async replayDeadLetters({ ids }) {
-      return { replayed: await replayDeadLetters(db, handoff, tenant, ids) };
+    async replayDeadLetters({ ids }, call) {
+      return { replayed: await replayDeadLetters(db, handoff, principalOf(call).tenant, ids) };
     },
 
-    async listSandboxMessages({ channel, userId, limit }) {
+    async listSandboxMessages({ channel, userId, limit }, call) {
       const messages = await listSandboxMessages(db, {
-        tenant,
+        tenant: principalOf(call).tenant,
         count: limit || PAGE,
         ...(channel !== Channel.UNSPECIFIED && { channel }),
         ...(userId !== '' && { userId }),
@@ -89,8 +96,15 @@ function adminService({ db, handoff }: AdminOptions): ServiceImpl<typeof AdminSe
         messages: messages.map(({ atMs, ...message }) => ({ ...message, at: timestampFromMs(atMs) })),
       };
     },
+
+    createToken: (request, call) => createToken(options, request, call),
+    revokeTokens: (request, call) => revokeTokens(options, request, call),
+    createApiKey: (request, call) => createApiKey(options, request, call),
+    listApiKeys: (request, call) => listApiKeys(options, request, call),
+    revokeApiKey: (request, call) => revokeApiKey(options, request, call),
   };
 }
 
-/** AdminService. Requests are validated before they come here, by the mount. */
-export const adminMount = (options: AdminOptions): Mount => mount(AdminService, adminService(options));
+/** AdminService. Callers and requests are checked before they come here, by the mount. */
+export const adminMount = (options: AdminOptions): Mount =>
+  mount(AdminService, adminService(options), options);

@@ -15,7 +15,7 @@ import {
 import { NotificationSchema } from '../gen/carillon/v1/notification_pb.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
-import { carillonError } from '../runtime/wire-errors.ts';
+import { carillonError, wireMetadata } from '../runtime/wire-errors.ts';
 import { badSends } from './bad-sends.fixture.ts';
 import { type RunningIngest, request, runIngest, stored } from './ingest.fixture.ts';
 
@@ -41,6 +41,7 @@ async function overGrpc(
   metadata = new grpc.Metadata(),
   flag = 0,
 ): Promise<Refusal> {
+  metadata.set('authorization', ingest.headers.authorization);
   const kind = IngestService.methods.find(({ name }) => name === method)?.methodKind;
   const path = `/carillon.v1.IngestService/${method}`;
   const client = new grpc.Client(`127.0.0.1:${ingest.port.port}`, grpc.credentials.createInsecure(), {
@@ -81,6 +82,7 @@ async function overConnect(
     method: 'POST',
     headers: {
       'content-type': typeof body === 'string' ? 'application/json' : 'application/proto',
+      ...ingest.headers,
       ...headers,
     },
     body: typeof body === 'string' ? body : Buffer.from(body),
@@ -206,7 +208,7 @@ test('half a megabyte of unknown fields is dropped, not stored and not slow', as
       raw,
       raw,
       Buffer.concat([known, junk]),
-      new grpc.Metadata(),
+      wireMetadata(ingest.headers),
       resolve,
     ),
   );

@@ -1,7 +1,7 @@
 // Cancel: stops what has not gone out, and says how much was too late; never silence.
 import type { HandlerContext } from '@connectrpc/connect';
 import { CancelOutcome, type CancelRequest } from '../gen/carillon/v1/ingest_pb.ts';
-import { callerOf } from '../runtime/identity.ts';
+import { principalOf } from '../runtime/identity.ts';
 import { cancelNotification } from '../storage/cancel.ts';
 import type { IngestContext } from './service.ts';
 
@@ -10,7 +10,7 @@ export async function cancel(
   { notificationId }: CancelRequest,
   call: HandlerContext,
 ) {
-  const { tenant } = callerOf(call.requestHeader);
+  const { tenant } = principalOf(call);
   const { cancelled, recipients, tooLate } = await cancelNotification(database, tenant, notificationId);
   return {
     outcome: cancelled ? CancelOutcome.CANCELLED : CancelOutcome.TOO_LATE,

@@ -2,7 +2,7 @@
 import type { HandlerContext } from '@connectrpc/connect';
 import type { ExplainRequest } from '../gen/carillon/v1/ingest_pb.ts';
 import { CarillonError } from '../runtime/errors.ts';
-import { callerOf } from '../runtime/identity.ts';
+import { principalOf } from '../runtime/identity.ts';
 import { readExplanation } from '../storage/explanation.ts';
 import { deliveryMessage } from '../storage/notifications.ts';
 import { decisionsOf } from './decisions.ts';
@@ -13,7 +13,7 @@ export async function explain(
   { notificationId, userId }: ExplainRequest,
   call: HandlerContext,
 ) {
-  const { tenant } = callerOf(call.requestHeader);
+  const { tenant } = principalOf(call);
   if (userId.includes('\0')) throw new CarillonError('DELIVERY_NOT_FOUND');
   const explanation = await readExplanation(database, tenant, notificationId, userId);
   const { deliveries, sent } = explanation;

@@ -1,7 +1,7 @@
 // GetNotification: where each recipient stands, page by page.
 import type { HandlerContext } from '@connectrpc/connect';
 import type { GetNotificationRequest } from '../gen/carillon/v1/ingest_pb.ts';
-import { callerOf } from '../runtime/identity.ts';
+import { principalOf } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import { invalidRequest } from '../runtime/validation.ts';
 import { type After, readStatus } from '../storage/notifications.ts';
@@ -23,7 +23,7 @@ export async function getNotification(
   { notificationId, pageSize, pageToken }: GetNotificationRequest,
   call: HandlerContext,
 ) {
-  const { tenant } = callerOf(call.requestHeader);
+  const { tenant } = principalOf(call);
   const { status, next } = await readStatus(database, tenant, notificationId, {
     pageSize: pageSize || limits.statusPageRows,
     after: decodeToken(pageToken),

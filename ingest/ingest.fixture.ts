@@ -1,7 +1,9 @@
 // The ingest service on a port of its own and a database of its own, with a handoff that the test looks into.
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { Interceptor } from '@connectrpc/connect';
 import { IngestService, type SendRequest, SendRequestSchema } from '../gen/carillon/v1/ingest_pb.ts';
 import { AudienceSchema, ContentSchema, NotificationSchema } from '../gen/carillon/v1/notification_pb.ts';
+import { bearer, withBearer } from '../runtime/bearer.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { type GrpcClient, grpcClient } from '../runtime/grpc-service.ts';
 import { limits } from '../runtime/limits.ts';
@@ -11,6 +13,7 @@ import type { Tracing } from '../runtime/tracing.ts';
 import type { Database } from '../storage/database.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
+import { type TestTokens, testTokens } from '../test/support/tokens.ts';
 import { createIngest } from './service.ts';
 
 export interface RunningIngest extends AsyncDisposable {
@@ -20,6 +23,11 @@ export interface RunningIngest extends AsyncDisposable {
   /** `http://host:port`. */
   readonly url: string;
   readonly client: GrpcClient<typeof IngestService>;
+  readonly tokens: TestTokens;
+  /** `authorization` of a backend that may do everything. */
+  readonly headers: { readonly authorization: string };
+  /** The same for Connect's transports. */
+  readonly signed: Interceptor[];
   /** Requests that wait for their commit. */
   waiting(): number;
 }
@@ -29,7 +37,13 @@ export async function runIngest(options: { clock?: Clock; tracing?: Tracing } = 
   const { db } = stack.use(await testDatabase());
   const handoff = new RecordingHandoff();
   const clock = options.clock ?? systemClock;
-  const ingest = stack.use(createIngest({ ...options, database: db, handoff, clock, log: silentLog }));
+  const tokens = await testTokens();
+  const { authenticator } = tokens;
+  const { key } = tokens.backendKey();
+  const headers = bearer(key);
+  const ingest = stack.use(
+    createIngest({ ...options, authenticator, database: db, handoff, clock, log: silentLog }),
+  );
   const port = stack.use(
     await openPort({
       host: '127.0.0.1',
@@ -40,12 +54,15 @@ export async function runIngest(options: { clock?: Clock; tracing?: Tracing } = 
       log: silentLog,
     }),
   );
-  const client = stack.use(grpcClient(IngestService, `127.0.0.1:${port.port}`));
+  const client = stack.use(grpcClient(IngestService, `127.0.0.1:${port.port}`, { headers }));
   return {
     db,
     handoff,
     port,
     client,
+    tokens,
+    headers,
+    signed: [withBearer(() => key)],
     waiting: () => ingest.waiting,
     url: `http://127.0.0.1:${port.port}`,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -46,13 +46,14 @@ test('the same Send from 50 connections at once makes one notification', async (
       if (index % 2 === 0) {
         // Channels are shared between clients of the same options, unless told otherwise.
         using client = grpcClient(IngestService, `127.0.0.1:${ingest.port.port}`, {
+          headers: ingest.headers,
           'grpc.use_local_subchannel_pool': 1,
         });
         return await client.send(send);
       }
       return createClient(
         IngestService,
-        createConnectTransport({ baseUrl: ingest.url, httpVersion: '1.1' }),
+        createConnectTransport({ baseUrl: ingest.url, httpVersion: '1.1', interceptors: ingest.signed }),
       ).send(send);
     }),
   );
@@ -147,7 +148,7 @@ test('a watch ends with SHUTTING_DOWN when the port closes, and calls in flight 
   await locked.promise;
   const overHttp1 = createClient(
     IngestService,
-    createConnectTransport({ baseUrl: ingest.url, httpVersion: '1.1' }),
+    createConnectTransport({ baseUrl: ingest.url, httpVersion: '1.1', interceptors: ingest.signed }),
   );
   const slow = [
     ingest.client.send(request(['ada'], { idempotencyKey: 'grpc' })),

@@ -1,7 +1,7 @@
 // SendBatch: up to 500 at once, each with its own outcome, together in as few commits as the queue can.
 import type { HandlerContext } from '@connectrpc/connect';
 import type { SendBatchRequest, SendRequest, SendResult } from '../gen/carillon/v1/ingest_pb.ts';
-import { callerOf } from '../runtime/identity.ts';
+import { principalOf } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import { invalidRequest } from '../runtime/validation.ts';
 import { intakeSpans } from './send.ts';
@@ -24,7 +24,7 @@ export async function acceptAll(
   const { root, commit } = intakeSpans(shared, name, call);
   try {
     root.set({ sends: sends.length });
-    const { tenant } = callerOf(call.requestHeader);
+    const { tenant } = principalOf(call);
     const caller = { tenant, traceparent: commit.traceparent, timeoutMs: call.timeoutMs() };
     return await Promise.all(sends.map((request) => shared.intake.outcome(request, caller)));
   } finally {

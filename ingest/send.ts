@@ -1,7 +1,7 @@
 // Send: answers after the notification is on disk.
 import type { HandlerContext } from '@connectrpc/connect';
 import type { SendRequest } from '../gen/carillon/v1/ingest_pb.ts';
-import { callerOf } from '../runtime/identity.ts';
+import { principalOf } from '../runtime/identity.ts';
 import type { Span } from '../runtime/tracing.ts';
 import type { IngestContext } from './service.ts';
 
@@ -22,7 +22,7 @@ export function intakeSpans(
 export async function send(shared: IngestContext, request: SendRequest, call: HandlerContext) {
   const { root, commit } = intakeSpans(shared, 'Send', call);
   try {
-    const { tenant } = callerOf(call.requestHeader);
+    const { tenant } = principalOf(call);
     const caller = { tenant, traceparent: commit.traceparent, timeoutMs: call.timeoutMs() };
     const accepted = await shared.intake.accept(request, caller, true);
     root.set({ notification_id: accepted.notificationId, duplicate: accepted.duplicate });

@@ -2,6 +2,7 @@
 
 import type { Handoff } from '../eventlog/event-log.ts';
 import { IngestService } from '../gen/carillon/v1/ingest_pb.ts';
+import type { Authenticator } from '../runtime/authenticator.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { type Ids, systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
@@ -24,6 +25,7 @@ import { WatchPoller, watchNotification } from './watch-notification.ts';
 export interface IngestOptions {
   database: Database;
   handoff: Handoff;
+  authenticator: Authenticator;
   log: Log;
   clock?: Clock;
   ids?: Ids;
@@ -51,6 +53,7 @@ export function createIngest(options: IngestOptions): Ingest {
   const {
     database,
     handoff,
+    authenticator,
     log,
     clock = systemClock,
     ids = systemIds,
@@ -89,7 +92,7 @@ export function createIngest(options: IngestOptions): Ingest {
         explain: (request, call) => explain(shared, request, call),
       },
       // Each of its sends has an outcome of its own, also when it breaks a rule.
-      { validatesItself: ['sendBatch'] },
+      { authenticator, validatesItself: ['sendBatch'] },
     ),
     get waiting() {
       return queue.waiting;

@@ -1,5 +1,5 @@
 // Every client that people have can send: grpc-js, connect-node in three protocols over both HTTP versions, plain JSON.
-import { createClient, type Transport } from '@connectrpc/connect';
+import { createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import {
   createConnectTransport,
   createGrpcTransport,
@@ -18,19 +18,19 @@ beforeAll(async () => {
 });
 afterAll(() => ingest[Symbol.asyncDispose]());
 
-const transports: Record<string, (baseUrl: string) => Transport> = {
-  'Connect over HTTP/1.1': (baseUrl) => createConnectTransport({ baseUrl, httpVersion: '1.1' }),
-  'Connect over HTTP/2': (baseUrl) => createConnectTransport({ baseUrl, httpVersion: '2' }),
-  'Connect with JSON': (baseUrl) =>
-    createConnectTransport({ baseUrl, httpVersion: '1.1', useBinaryFormat: false }),
-  gRPC: (baseUrl) => createGrpcTransport({ baseUrl }),
-  'gRPC-Web over HTTP/1.1': (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: '1.1' }),
-  'gRPC-Web over HTTP/2': (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: '2' }),
+const transports: Record<string, (options: { baseUrl: string; interceptors: Interceptor[] }) => Transport> = {
+  'Connect over HTTP/1.1': (options) => createConnectTransport({ ...options, httpVersion: '1.1' }),
+  'Connect over HTTP/2': (options) => createConnectTransport({ ...options, httpVersion: '2' }),
+  'Connect with JSON': (options) =>
+    createConnectTransport({ ...options, httpVersion: '1.1', useBinaryFormat: false }),
+  gRPC: (options) => createGrpcTransport(options),
+  'gRPC-Web over HTTP/1.1': (options) => createGrpcWebTransport({ ...options, httpVersion: '1.1' }),
+  'gRPC-Web over HTTP/2': (options) => createGrpcWebTransport({ ...options, httpVersion: '2' }),
 };
 
 describe.each(Object.entries(transports))('connect-node, %s', (_name, open) => {
   test('sends, is told of a duplicate, and reads the reason of a refusal', async () => {
-    const client = createClient(IngestService, open(ingest.url));
+    const client = createClient(IngestService, open({ baseUrl: ingest.url, interceptors: ingest.signed }));
     const key = crypto.randomUUID();
     const first = await client.send(request(['ada'], { idempotencyKey: key }));
     expect(isUuid(first.notificationId)).toBe(true);
@@ -48,7 +48,7 @@ describe.each(Object.entries(transports))('connect-node, %s', (_name, open) => {
   });
 
   test('watches until it is cancelled', async () => {
-    const client = createClient(IngestService, open(ingest.url));
+    const client = createClient(IngestService, open({ baseUrl: ingest.url, interceptors: ingest.signed }));
     const { notificationId } = await client.send(request(['ada']));
     const states: number[] = [];
     for await (const { status } of client.watchNotification({ notificationId })) {
@@ -60,7 +60,7 @@ describe.each(Object.entries(transports))('connect-node, %s', (_name, open) => {
   });
 
   test('finds the service healthy', async () => {
-    const health = createClient(Health, open(ingest.url));
+    const health = createClient(Health, open({ baseUrl: ingest.url, interceptors: ingest.signed }));
     const { status } = await health.check({ service: 'carillon.v1.IngestService' });
     expect(status).toBe(Serving.SERVING);
     const unknown = carillonError(await health.check({ service: 'nobody' }).catch((e) => e));
@@ -88,7 +88,7 @@ describe('plain JSON, as curl sends it', () => {
   const post = (method: string, body: unknown) =>
     fetch(`${ingest.url}/carillon.v1.IngestService/${method}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...ingest.headers },
       body: JSON.stringify(body),
     });
 

@@ -3,7 +3,7 @@ import type { HandlerContext } from '@connectrpc/connect';
 import type { NotificationStatus, WatchNotificationRequest } from '../gen/carillon/v1/ingest_pb.ts';
 import type { Clock, Timer } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
-import { callerOf } from '../runtime/identity.ts';
+import { principalOf } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Database } from '../storage/database.ts';
@@ -119,7 +119,7 @@ export async function* watchNotification(
   { notificationId: id }: WatchNotificationRequest,
   call: HandlerContext,
 ): AsyncGenerator<{ status: NotificationStatus }> {
-  const { tenant } = callerOf(call.requestHeader);
+  const { tenant } = principalOf(call);
   const { signal } = call;
   const watcher: Watcher = { id, pulse: undefined, gone: false, wake: () => {} };
   using _watching = poller.add(watcher);

@@ -1,4 +1,5 @@
 // The token of a call, out of its `authorization` header: exactly one, and of a size that can be one.
+import type { Interceptor } from '@connectrpc/connect';
 import { CarillonError } from './errors.ts';
 import { limits } from './limits.ts';
 
@@ -23,3 +24,11 @@ export function bearerToken(headers: { get(name: string): string | null }): stri
 
 /** For a call with `token`. */
 export const bearer = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` });
+
+/** For Connect's transports: every call goes with the token that `token` gives then, unless it has one of its own. */
+export function withBearer(token: () => string | Promise<string>): Interceptor {
+  return (next) => async (request) => {
+    if (!request.header.has('authorization')) request.header.set('authorization', `Bearer ${await token()}`);
+    return next(request);
+  };
+}

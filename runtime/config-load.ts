@@ -7,6 +7,7 @@ import {
   configKeys,
   configSchema,
   environmentName,
+  isLoopback,
   settings,
   toolNames,
 } from './config.ts';
@@ -84,6 +85,11 @@ function checkTogether(config: Config, violations: FieldViolation[]): void {
       field: config.tlsCert ? 'CARILLON_TLS_KEY' : 'CARILLON_TLS_CERT',
       description: 'is missing: certificate and key go together',
     });
+  if (!isLoopback(config.host) && !config.jwtSecret && !config.jwtJwksUrl)
+    violations.push({
+      field: 'CARILLON_HOST',
+      description: `is ${config.host}, which other machines may reach: say how callers are told apart with CARILLON_JWT_SECRET or CARILLON_JWT_JWKS_URL, or listen on 127.0.0.1`,
+    });
   if (config.tlsCa && !config.tlsCert)
     violations.push({
       field: 'CARILLON_TLS_CA',
@@ -157,7 +163,8 @@ export function showConfig({ config, origins }: LoadedConfig): ShownSetting[] {
   return settings.map(({ key, name, secret }) => {
     const value = config[key];
     const plain = Array.isArray(value) ? value.join(',') : value;
-    const shown = plain !== undefined && secret === 'url' ? maskUrl(String(plain)) : plain;
+    const shown =
+      plain === undefined || secret === undefined ? plain : secret === 'url' ? maskUrl(String(plain)) : '***';
     return { name, value: shown ?? null, origin: origins[key] };
   });
 }

@@ -33,6 +33,7 @@ describe('settings', () => {
       ingestPort: 7100,
       edgePort: 7200,
       linkPort: 7201,
+      edgeWeight: 1,
       routerPort: 7300,
       webhookPort: 7400,
       opsPort: 7000,
@@ -61,6 +62,9 @@ describe('settings', () => {
     ['CARILLON_SMTP_URL', 'smtp://h:25?from=a@b.c', 'smtpUrl', 'smtp://h:25?from=a@b.c'],
     ['CARILLON_PROVIDER_RETRY_MS', '250,1s,1.5m', 'providerRetryMs', [250, 1_000, 90_000]],
     ['CARILLON_LOG_LEVEL', 'debug', 'logLevel', 'debug'],
+    ['CARILLON_JWT_SECRET', 'x'.repeat(32), 'jwtSecret', 'x'.repeat(32)],
+    ['CARILLON_JWT_JWKS_URL', 'http://[::1]:8080/jwks', 'jwtJwksUrl', 'http://[::1]:8080/jwks'],
+    ['CARILLON_JWT_AUDIENCE', 'a, b', 'jwtAudience', ['a', 'b']],
   ])('%s=%s is understood', (name, value, key, expected) => {
     expect(resolve({ [name]: value }).config).toMatchObject({ [key]: expected });
   });
@@ -70,9 +74,15 @@ describe('settings', () => {
     ['CARILLON_KAFKA_BROKERS', 'broker', /must be host:port/],
     ['CARILLON_KAFKA_BROKERS', ',', /CARILLON_KAFKA_BROKERS/],
     ['CARILLON_REDIS_URL', 'http://h', /begins with redis/],
-    ['CARILLON_HOST', '0.0.0.0', /must be a loopback address .* not authenticated/],
-    ['CARILLON_HOST', '192.168.1.7', /must be a loopback address/],
-    ['CARILLON_HOST', '127.0.0.1.evil.example', /must be a loopback address/],
+    ['CARILLON_HOST', '0.0.0.0', /other machines .* CARILLON_JWT_SECRET or CARILLON_JWT_JWKS_URL/],
+    ['CARILLON_HOST', '192.168.1.7', /which other machines may reach/],
+    ['CARILLON_HOST', '127.0.0.1.evil.example', /which other machines may reach/],
+    ['CARILLON_HOST', 'a host', /must be an address/],
+    ['CARILLON_JWT_SECRET', 'short', /at least 32 bytes/],
+    ['CARILLON_CLUSTER_SECRET', 'x'.repeat(31), /at least 32 bytes/],
+    ['CARILLON_JWT_JWKS_URL', 'http://login.example.com/jwks', /must begin with https/],
+    ['CARILLON_JWT_JWKS_URL', 'file:///etc/keys', /begins with https/],
+    ['CARILLON_JWT_AUDIENCE', ',', /CARILLON_JWT_AUDIENCE/],
     ['CARILLON_INGEST_PORT', '65536', /from 0 to 65535/],
     ['CARILLON_INGEST_PORT', '-1', /must be a port number/],
     ['CARILLON_INGEST_PORT', '71oo', /must be a port number/],
@@ -99,6 +109,13 @@ describe('settings', () => {
       dataDir: 'option',
       host: 'default',
     });
+  });
+
+  test.each([
+    { CARILLON_JWT_SECRET: 'x'.repeat(32) },
+    { CARILLON_JWT_JWKS_URL: 'https://login.example.com/jwks' },
+  ])('with %o any address may be listened on', (how) => {
+    expect(resolve({ CARILLON_HOST: '0.0.0.0', ...how }).config.host).toBe('0.0.0.0');
   });
 
   test('empty values count as not set', () => {
@@ -130,8 +147,8 @@ describe('names that nobody knows', () => {
   });
 
   test('a name that is near to none gets no suggestion', () => {
-    expect(refusal({ CARILLON_JWT_SECRET: 'x' }).message).toBe(
-      'CARILLON_JWT_SECRET is not a setting that Carillon knows.',
+    expect(refusal({ CARILLON_UNHEARD_OF: 'x' }).message).toBe(
+      'CARILLON_UNHEARD_OF is not a setting that Carillon knows.',
     );
   });
 
@@ -189,6 +206,9 @@ describe('what is shown', () => {
         CARILLON_POSTGRES_URL: 'postgres://u:geheim@h/d',
         CARILLON_REDIS_URL: 'redis://:geheim@h',
         CARILLON_SMTP_URL: 'smtp://u:geheim@h?from=a@b.c',
+        CARILLON_JWT_SECRET: 'geheim'.repeat(8),
+        CARILLON_CLUSTER_SECRET: 'geheim'.repeat(8),
+        CARILLON_JWT_JWKS_URL: 'https://u:geheim@h/jwks?key=geheim',
       }),
     );
     expect(JSON.stringify(shown)).not.toContain('geheim');

@@ -83,6 +83,12 @@ function cancelledBy(
   call.once('status', () => signal.removeEventListener('abort', cancel));
 }
 
+export type GrpcClientOptions = grpc.ChannelOptions & {
+  credentials?: grpc.ChannelCredentials;
+  /** Of every call, such as `authorization`. */
+  headers?: Readonly<Record<string, string>>;
+};
+
 /**
  * A client for `address` (`host:port`). Unary calls are promises; streams are grpc-js's own, whose `write` says when to
  * wait. Calls reject with grpc-js's ServiceError; `carillonError` reads the reason out of it.
@@ -90,13 +96,13 @@ function cancelledBy(
 export function grpcClient<S extends DescService>(
   desc: S,
   address: string,
-  options: grpc.ChannelOptions & { credentials?: grpc.ChannelCredentials } = {},
+  options: GrpcClientOptions = {},
 ): GrpcClient<S> {
-  const { credentials = grpc.credentials.createInsecure(), ...channelOptions } = options;
+  const { credentials = grpc.credentials.createInsecure(), headers: always, ...channelOptions } = options;
   const channel = new grpc.Client(address, credentials, channelOptions);
   const start = ({ headers, timeoutMs }: GrpcCallOptions) =>
     [
-      wireMetadata(headers),
+      wireMetadata(always ? { ...always, ...headers } : headers),
       timeoutMs === undefined ? {} : { deadline: performance.timeOrigin + performance.now() + timeoutMs },
     ] as const;
   const client: Record<string, unknown> = { channel, [Symbol.dispose]: () => channel.close() };

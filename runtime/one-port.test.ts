@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
-import { createClient } from '@connectrpc/connect';
+import { createClient, type ServiceImpl } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { describe, expect, test } from 'vitest';
 import { IngestService, type WatchNotificationResponse } from '../gen/carillon/v1/ingest_pb.ts';
 import { Health, HealthCheckResponse_ServingStatus as Serving } from '../gen/grpc/health/v1/health_pb.ts';
+import { anybody } from '../test/support/tokens.ts';
 import { ManualClock } from './clock.manual.ts';
 import { grpcClient } from './grpc-service.ts';
 import { limits } from './limits.ts';
@@ -21,7 +22,7 @@ const ID = '0199aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee';
 /** A watch that answers as fast as it is read; `produced` counts. */
 function service() {
   const seen = { produced: 0, ended: 0, entered: 0 };
-  const ingest = mount(IngestService, {
+  const impl: Partial<ServiceImpl<typeof IngestService>> = {
     async *watchNotification({ notificationId }, { signal }) {
       seen.entered++;
       try {
@@ -44,8 +45,8 @@ function service() {
     getNotification() {
       throw new Error('a secret');
     },
-  });
-  return { seen, ingest };
+  };
+  return { seen, ingest: mount(IngestService, impl, { authenticator: anybody }) };
 }
 
 async function open(more: Partial<OnePortOptions> = {}) {

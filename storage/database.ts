@@ -169,3 +169,12 @@ export function openDatabase({
     },
   };
 }
+
+/** Milliseconds since the epoch by the database's clock. */
+export async function storeNowMs(db: Queryable): Promise<number> {
+  const { rows } = await db.query<{ now_ms: number }>({
+    name: 'store-now',
+    text: 'select floor(extract(epoch from clock_timestamp()) * 1000)::float8 as now_ms',
+  });
+  return rows[0]?.now_ms ?? Number.NaN;
+}

@@ -1,7 +1,7 @@
 // carillon devices: registers a push device as its app would.
 import { Command } from 'commander';
 import { type Cli, command, printJson } from '../cli.ts';
-import { asUser, edgeClient, reaching, type TargetOptions } from '../clients.ts';
+import { reaching, type TargetOptions, userClient } from '../clients.ts';
 import { platformNumber } from '../names.ts';
 
 interface RegisterOptions extends TargetOptions {
@@ -18,13 +18,12 @@ function registerCommand(cli: Cli): Command {
     .requiredOption('--user <user>', 'whose device')
     .requiredOption('--platform <name>', 'android, ios, web or sandbox')
     .requiredOption('--token <token>', 'what the push provider calls it');
-  return reaching(made, 'edge').action(async (deviceId: string, options: RegisterOptions) => {
+  return reaching(made, 'edge', 'ingest').action(async (deviceId: string, options: RegisterOptions) => {
     const { user, token } = options;
     const platform = platformNumber(options.platform);
-    await edgeClient(cli, options).registerDevice(
-      { deviceId, platform, token },
-      { headers: asUser(user), signal: cli.signal },
-    );
+    // Here --token is what the push provider calls the device.
+    const { edge } = userClient(cli, user, { ...options, token: undefined });
+    await edge.registerDevice({ deviceId, platform, token }, { signal: cli.signal });
     if (options.json) return printJson(cli, { user, device_id: deviceId, platform: options.platform });
     cli.terminal.out(`${deviceId} is registered for ${user}\n`);
   });

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type InboxItem, Mark } from '../../gen/carillon/v1/edge_pb.ts';
 import { type Cli, commaList, command, printJson, usage } from '../cli.ts';
-import { asUser, edgeClient, reaching, type TargetOptions } from '../clients.ts';
+import { reaching, type TargetOptions, type UserClient, userClient } from '../clients.ts';
 import { clockTime, isoTime, laneName } from '../names.ts';
 import { oneLine, table } from '../terminal.ts';
 
@@ -36,7 +36,7 @@ function itemJson({ seq, firstSeq, item }: InboxItem) {
 const stateOf = ({ item }: InboxItem): string =>
   item?.archived ? 'archived' : item?.read ? 'read' : item?.seen ? 'seen' : 'new';
 
-async function mark(cli: Cli, options: InboxOptions): Promise<boolean> {
+async function mark(cli: Cli, edge: UserClient['edge'], options: InboxOptions): Promise<boolean> {
   const asked = [
     [Mark.SEEN, options.markSeen],
     [Mark.READ, options.markRead],
@@ -44,9 +44,9 @@ async function mark(cli: Cli, options: InboxOptions): Promise<boolean> {
   ] as const;
   const wanted = asked.flatMap(([kind, ids]) => (ids === undefined ? [] : [{ kind, ids }]));
   for (const { kind, ids } of wanted) {
-    const { marked, unseen, unread } = await edgeClient(cli, options).markInbox(
+    const { marked, unseen, unread } = await edge.markInbox(
       { mark: kind, notificationIds: ids },
-      { headers: asUser(options.user), signal: cli.signal },
+      { signal: cli.signal },
     );
     if (options.json) printJson(cli, { marked, unseen, unread });
     else cli.terminal.out(`${marked} marked; ${unseen} unseen, ${unread} unread\n`);
@@ -67,14 +67,15 @@ export function inboxCommand(cli: Cli): Command {
     .option('--mark-seen <ids>', 'mark these notifications as seen', commaList)
     .option('--mark-read <ids>', 'mark these as read', commaList)
     .option('--mark-archived <ids>', 'put these away', commaList);
-  return reaching(made, 'edge').action(async (options: InboxOptions) => {
-    if (await mark(cli, options)) return;
+  return reaching(made, 'edge', 'ingest').action(async (options: InboxOptions) => {
+    const { edge } = userClient(cli, options.user, options);
+    if (await mark(cli, edge, options)) return;
     const limit = Number(options.limit);
     if (!Number.isInteger(limit) || limit < 1 || limit > 200)
       throw usage(`--limit takes a number from 1 to 200, not ${options.limit}.`);
-    const { items, unseen, unread, cursor } = await edgeClient(cli, options).listInbox(
+    const { items, unseen, unread, cursor } = await edge.listInbox(
       { pageSize: limit, unreadOnly: options.unread, includeArchived: options.archived },
-      { headers: asUser(options.user), signal: cli.signal },
+      { signal: cli.signal },
     );
     if (options.json) return printJson(cli, { unseen, unread, cursor, items: items.map(itemJson) });
     cli.terminal.out(`${unseen} unseen, ${unread} unread\n`);

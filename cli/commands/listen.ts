@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Deliver, SubscribeResponse } from '../../gen/carillon/v1/edge_pb.ts';
 import { Acknowledger } from '../acknowledger.ts';
 import { type Cli, command, printJson, usage } from '../cli.ts';
-import { edgeClient, reaching, type TargetOptions } from '../clients.ts';
+import { reaching, type TargetOptions, userClient } from '../clients.ts';
 import { clockTime, isoTime, laneName, resume } from '../names.ts';
 import { subscription } from '../subscription.ts';
 import { oneLine } from '../terminal.ts';
@@ -114,14 +114,14 @@ export function listenCommand(cli: Cli): Command {
     .option('--cursor <cursor>', 'go on after this frame (default: from now on)')
     .option('--device <id>', "name this stream's device")
     .option('--count <n>', 'end after this many items');
-  return reaching(made, 'edge').action(async (options: ListenOptions) => {
+  return reaching(made, 'edge', 'ingest').action(async (options: ListenOptions) => {
     const count = options.count === undefined ? Number.POSITIVE_INFINITY : Number(options.count);
     if (!(count > 0)) throw usage(`--count takes a number from 1 on, not ${options.count}.`);
-    const client = edgeClient(cli, options);
-    const acknowledger = new Acknowledger(client, options.user, cli.clock);
+    const { edge, tokens } = userClient(cli, options.user, options, options.device);
+    const acknowledger = new Acknowledger(edge, cli.clock);
     const frames = subscription({
-      client,
-      user: options.user,
+      client: edge,
+      tokens,
       cursor: options.cursor,
       deviceId: options.device,
       clock: cli.clock,

@@ -9,8 +9,12 @@ export const accessLimits = {
   tokenLifetimeMs: 400 * 86_400_000,
   /** Of tokens that the mesh signs. */
   tokenTtlMs: 3_600_000,
+  /** Of its life, after which a client that can have another one asks for it. */
+  tokenRenewShare: 0.8,
   tokenTtlMaxMs: 30 * 86_400_000,
   tenantChars: 64,
+  /** Of a secret that signs: as much as the hash of HS256 gives. */
+  secretLeastBytes: 32,
   userIdBytes: 256,
   deviceIdBytes: 256,
   scopesCount: 32,
@@ -27,11 +31,14 @@ export const accessLimits = {
   credentialsPollMs: 1_000,
   /** A key that is not known yet is looked for at most this often. */
   credentialsLookMs: 100,
+  apiKeyTtlMaxMs: 3_653 * 86_400_000,
   apiKeysCount: 100_000,
   apiKeysListedCount: 1_000,
   revocationsCount: 500_000,
   /** Changed rows that one look reads. */
   credentialsPageRows: 10_000,
+  /** Files in the directory where processes note their addresses. */
+  notesCount: 1_000,
   jwksBytes: 262_144,
   jwksKeysCount: 100,
   jwksFetchMs: 5_000,

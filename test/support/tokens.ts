@@ -1,7 +1,7 @@
 // Tokens and keys for tests, and an authenticator that takes them, without a store.
 import { type MadeApiKey, makeApiKey } from '../../runtime/api-key.ts';
 import { TokenAuthenticator } from '../../runtime/authenticator.tokens.ts';
-import type { UserAuthenticator } from '../../runtime/authenticator.ts';
+import type { Authenticator, UserAuthenticator } from '../../runtime/authenticator.ts';
 import { bearer } from '../../runtime/bearer.ts';
 import { type Clock, systemClock } from '../../runtime/clock.ts';
 import type { Credentials, KnownApiKey } from '../../runtime/credentials.ts';
@@ -115,3 +115,19 @@ export async function testTokens({ clock = systemClock }: { clock?: Clock } = {}
   };
   return tokens;
 }
+
+/** Takes everybody for a backend that may do everything: for tests of what lies below. */
+export const anybody: Authenticator = {
+  authenticate: () => ({
+    kind: 'backend',
+    tenant: DEFAULT_TENANT,
+    userId: '',
+    deviceId: '',
+    scopes: ['*'],
+    issuedMs: 0,
+    expiresMs: undefined,
+    tokenHash: '',
+  }),
+  nowMs: () => systemClock.now(),
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
