@@ -190,14 +190,21 @@ export class GrpcLink implements Disposable {
   #ready(): Promise<void> {
     const { READY, TRANSIENT_FAILURE, SHUTDOWN } = grpc.connectivityState;
     const channel = this.#client.channel.getChannel();
-    const deadlineMs = this.#options.clock.now() + limits.linkReconnectMaxMs;
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
+      let given = false;
+      const settle = () => {
+        given = true;
+        late[Symbol.dispose]();
+        resolve();
+      };
+      const late = this.#options.clock.after(limits.linkReconnectMaxMs, settle);
       const look = (before?: grpc.connectivityState) => {
+        if (given) return;
         const state = channel.getConnectivityState(true);
         // What it starts with is how the last attempt ended.
         const failed = state === SHUTDOWN || (state === TRANSIENT_FAILURE && before !== undefined);
-        if (state === READY || failed) return resolve();
-        channel.watchConnectivityState(state, deadlineMs, (error) => (error ? reject(error) : look(state)));
+        if (state === READY || failed) settle();
+        else channel.watchConnectivityState(state, Number.POSITIVE_INFINITY, () => look(state));
       };
       look();
     });

@@ -115,7 +115,11 @@ it('open anew when an edge says nothing at all for too long', async () => {
   await expect.poll(() => edge.peers.size, SOON).toBe(0);
   const back = ask(99);
   // The pause before it is opened again.
-  await expect.poll(() => (clock.advance(limits.linkReconnectMs), edge.peers.size), SOON).toBe(1);
+  const peersLater = () => {
+    clock.advance(limits.linkReconnectMs);
+    return edge.peers.size;
+  };
+  await expect.poll(peersLater, SOON).toBe(1);
   expect([DONE, NOBODY]).toContainEqual(await back);
   expect(await ask(100)).toEqual(DONE);
 });
@@ -151,11 +155,11 @@ it('let batches wait for a link that is being opened, and refuse them at once wh
 
 it('lose nothing when they are cut in the middle of a batch: what was not answered is sent again, and written once', async () => {
   const setting = testHub();
-  const port = await serve(setting.hub);
+  const port = await serve(setting.port);
   const proxy = await openCutProxy(() => port.port);
   onTestFinished(() => proxy[Symbol.asyncDispose]());
   const membership = new FakeMembership();
-  const { node, incarnation } = setting.hub;
+  const { node, incarnation } = setting.port;
   membership.become(edgeMember(new FakeEdge(node, incarnation), `127.0.0.1:${proxy.port}`));
   const links = openLinks(membership);
   await expect.poll(() => links.linked(), SOON).toEqual([node]);
@@ -168,12 +172,14 @@ it('lose nothing when they are cut in the middle of a batch: what was not answer
   };
   for (let seq = 1; seq <= 8; seq++) {
     setting.model.add();
-    // Within the second batch of each round: the first was answered, this one never arrives as a whole.
-    if (seq % 2 === 0) proxy.cutAfter(100_000);
-    const first = await deliver(seq);
-    expect(first).toBe(seq % 2 === 0 ? TargetOutcome.NO_SESSION : TargetOutcome.WRITTEN);
+    // This one never arrives as a whole.
+    if (seq % 2 === 0) {
+      proxy.cutAfter(100_000);
+      expect(await deliver(seq)).toBe(TargetOutcome.NO_SESSION);
+    }
     // The row comes due: the router asks again.
-    if (seq % 2 === 0) await expect.poll(() => deliver(seq), SOON).toBe(TargetOutcome.WRITTEN);
+    const shown = [TargetOutcome.WRITTEN, TargetOutcome.ALREADY];
+    await expect.poll(async () => shown.includes((await deliver(seq)) ?? 0), SOON).toBe(true);
   }
   expect(proxy.taken).toBeGreaterThanOrEqual(5);
   expect(stream.of('deliver').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);

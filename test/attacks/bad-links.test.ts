@@ -1,14 +1,16 @@
 // Whatever comes over the port of the links, a session of this edge gets its items, and other links their answers.
-import { once } from 'node:events';
+import { on } from 'node:events';
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { FakeEdge } from '../../cluster/edge-link.fixture.ts';
 import { settled, testHub } from '../../edge/hub.fixture.ts';
-import { linkMount } from '../../edge/link-server.ts';
+import { openLinkMount } from '../../edge/link-server.fixture.ts';
 import {
   DeliverRequestSchema,
   type DeliverResponse,
   EdgeLinkService,
+  SignalOutcome,
   TargetOutcome,
 } from '../../gen/carillon/v1/edge_link_pb.ts';
 import { grpcClient } from '../../runtime/grpc-service.ts';
@@ -27,21 +29,25 @@ async function open() {
   const port = await openPort({
     host: '127.0.0.1',
     port: 0,
-    mounts: [linkMount(setting.hub, silentLog)],
+    mounts: [openLinkMount(setting.port, setting.clock)],
     maxMessageBytes: limits.linkMessageBytes,
     log: silentLog,
   });
   onTestFinished(() => port.close(0));
-  const { stream } = setting.open();
+  const { stream, session } = setting.open();
   await settled();
   const ask = async (request: MessageInitShape<typeof DeliverRequestSchema>): Promise<DeliverResponse> => {
     using client = grpcClient(EdgeLinkService, `127.0.0.1:${port.port}`);
     const call = client.deliver();
     call.on('error', () => undefined);
-    call.write(request);
-    const [answer] = (await once(call, 'data')) as [DeliverResponse];
-    call.end();
-    return answer;
+    call.write({ incarnation: setting.port.incarnation, ...request });
+    const answers = on(call, 'data', { signal: AbortSignal.timeout(10_000) });
+    for await (const [answer] of answers as AsyncIterable<[DeliverResponse]>)
+      if (answer.batch === request.batch) {
+        call.end();
+        return answer;
+      }
+    throw new Error('no answer');
   };
   /** The session gets the next item by a link of its own. */
   const unharmed = async () => {
@@ -55,7 +61,7 @@ async function open() {
     expect(results.map(({ outcome }) => outcome)).toEqual([OUTCOME.WRITTEN]);
     expect(stream.of('deliver').at(-1)?.item?.notificationId).toBe(id);
   };
-  return { ...setting, port, stream, ask, unharmed, address: `http://127.0.0.1:${port.port}` };
+  return { ...setting, port, stream, session, ask, unharmed, address: `http://127.0.0.1:${port.port}` };
 }
 
 test.each([
@@ -71,6 +77,18 @@ test.each([
     Uint8Array.from([0x1a, 4, 0x0a, 2, 0xc3, 0x28]),
     Code.InvalidArgument,
     'INVALID_REQUEST',
+  ],
+  [
+    'a first request for another process',
+    toBinary(DeliverRequestSchema, create(DeliverRequestSchema, { incarnation: 'i0', batch: 1 })),
+    Code.FailedPrecondition,
+    'EDGE_REPLACED',
+  ],
+  [
+    'a first request that names none',
+    toBinary(DeliverRequestSchema, create(DeliverRequestSchema, { batch: 1 })),
+    Code.FailedPrecondition,
+    'EDGE_REPLACED',
   ],
 ])('%s is refused with a reason', async (_name, message, code, reason) => {
   const { address, unharmed } = await open();
@@ -135,4 +153,90 @@ test('a batch that names items it does not bring, users who are not here, positi
   await settled();
   expect(stream.of('deliver')).toHaveLength(1);
   await unharmed();
+});
+
+test('signals for sessions that cannot be, for those of others, and without anything to say', async () => {
+  const { ask, unharmed, stream, session } = await open();
+  const { id } = session;
+  const signal = (userId: string, sessionId: string, more = {}) => ({
+    id: 0xffff_ffff,
+    tenant: 'default',
+    userId,
+    sessionId,
+    what: { case: 'acknowledged' as const, value: 0xffff_ffff },
+    ...more,
+  });
+  const malformed = [
+    '',
+    '.',
+    '..',
+    '...',
+    `${id}x`,
+    `${id}.`,
+    id.toUpperCase(),
+    '__proto__',
+    'x'.repeat(1_000),
+  ];
+  const { signalResults } = await ask({
+    batch: 1,
+    signals: [
+      ...malformed.map((sessionId) => signal('ada', sessionId)),
+      signal('bob', id),
+      signal('ada', id, { tenant: 'another' }),
+      signal('ada', id, { deviceId: 'of another token' }),
+      signal('ada', id, { what: { case: undefined } }),
+      signal('ada', id, { what: { case: 'activity', value: 77 } }),
+    ],
+    signalResults: [{ id: 1, outcome: SignalOutcome.DONE }, { id: 0 }, { id: 99, outcome: 9 }],
+    presenceOf: [{ userId: '__proto__', tenant: '__proto__' }, {}],
+  });
+  const refused = malformed.length + 3;
+  expect(signalResults.slice(0, refused).map(({ outcome }) => outcome)).toEqual(
+    Array(refused).fill(SignalOutcome.NO_SESSION),
+  );
+  expect(signalResults).toHaveLength(refused + 2);
+  await settled();
+  expect(stream.over).toBe(false);
+  await unharmed();
+});
+
+test('a router that sends and sends, and reads nothing, is not read beyond a bound; others are', async () => {
+  const edge = new FakeEdge('edge-1');
+  const port = await openPort({
+    host: '127.0.0.1',
+    port: 0,
+    mounts: [openLinkMount(edge)],
+    maxMessageBytes: limits.linkMessageBytes,
+    log: silentLog,
+  });
+  onTestFinished(() => port.close(0));
+  using deaf = grpcClient(EdgeLinkService, `127.0.0.1:${port.port}`);
+  const call = deaf.deliver();
+  call.on('error', () => undefined);
+  const targets = Array.from({ length: limits.linkTargetsCount }, (_, seq) => ({ userId: 'deaf', seq }));
+  const BATCHES = 5_000;
+  call.write({ incarnation: edge.incarnation });
+  // grpc-js keeps whatever comes before its first message is taken.
+  await new Promise((resolve) => call.once('data', resolve));
+  call.pause();
+  for (let batch = 1; batch <= BATCHES; batch++) call.write({ batch, targets });
+  const read = () => edge.got.filter(({ userId }) => userId === 'deaf').length / limits.linkTargetsCount;
+  await vi.waitFor(() => expect(read()).toBeGreaterThan(limits.linkBatchesCount), { timeout: 10_000 });
+
+  using other = grpcClient(EdgeLinkService, `127.0.0.1:${port.port}`);
+  const answers = other.deliver();
+  answers.on('error', () => undefined);
+  const heard: number[] = [];
+  answers.on('data', ({ batch }: DeliverResponse) => heard.push(batch));
+  answers.write({ incarnation: edge.incarnation });
+  for (let batch = 1; batch <= 50; batch++) answers.write({ batch, targets: [{ userId: 'ada' }] });
+  await vi.waitFor(() => expect(heard).toHaveLength(51), { timeout: 10_000 });
+  // Written, answered and not read: what the windows of HTTP/2 hold, about 300 batches, and then nothing more.
+  for (let before = -1; before < read(); ) {
+    before = read();
+    for (let turn = 0; turn < 200; turn++) await settled();
+  }
+  expect(read()).toBeLessThan(BATCHES / 2);
+  call.cancel();
+  answers.cancel();
 });
