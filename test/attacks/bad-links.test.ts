@@ -11,6 +11,7 @@ import {
   type DeliverResponse,
   EdgeLinkService,
   SignalOutcome,
+  SignalResultSchema,
   TargetOutcome,
 } from '../../gen/carillon/v1/edge_link_pb.ts';
 import { grpcClient } from '../../runtime/grpc-service.ts';
@@ -187,7 +188,11 @@ test('signals for sessions that cannot be, for those of others, and without anyt
       signal('ada', id, { what: { case: undefined } }),
       signal('ada', id, { what: { case: 'activity', value: 77 } }),
     ],
-    signalResults: [{ id: 1, outcome: SignalOutcome.DONE }, { id: 0 }, { id: 99, outcome: 9 }],
+    signalResults: [
+      { id: 1, outcome: SignalOutcome.DONE },
+      { id: 0, outcome: SignalOutcome.UNSPECIFIED },
+      { id: 99, outcome: 9 as SignalOutcome },
+    ].map((result) => create(SignalResultSchema, result)),
     presenceOf: [{ userId: '__proto__', tenant: '__proto__' }, {}],
   });
   const refused = malformed.length + 3;
