@@ -62,6 +62,11 @@ export class PresenceWriter implements AsyncDisposable {
       this.#add(key, { generation: ++this.#generation, state: closed ? 'c' : 'v' });
   }
 
+  /** Everything has been said, and the store has not lost it since, as far as this edge knows. */
+  get toldAll(): boolean {
+    return this.#said !== '' && this.#said === this.#epoch && this.#pending.size === 0;
+  }
+
   #add(key: string, said: Said): void {
     if (this.#pending.size >= limits.presencePendingCount && !this.#pending.has(key)) {
       // Too much to remember: those who are here are written anew, those who left are found out by asking this edge.
