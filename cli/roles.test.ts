@@ -5,6 +5,7 @@ import { checkRoles, parseRoles } from './roles.ts';
 
 const POSTGRES = { CARILLON_POSTGRES_URL: 'postgres://h/d' };
 const OPEN = { CARILLON_HOST: '0.0.0.0', CARILLON_JWT_SECRET: 'x'.repeat(32) };
+const SECRET = { CARILLON_CLUSTER_SECRET: 'x'.repeat(32) };
 const REDIS = { CARILLON_REDIS_URL: 'redis://h' };
 
 test.each([
@@ -21,7 +22,10 @@ test.each([
   ['', POSTGRES, /Say which roles/],
   ['edge', { ...POSTGRES, ...REDIS, ...OPEN }, /need CARILLON_CLUSTER_SECRET, .* or CARILLON_TLS_CA/],
   ['ingest,router,edge,providers', { ...POSTGRES, ...REDIS, ...OPEN }, /need CARILLON_CLUSTER_SECRET/],
-  ['edge', { ...POSTGRES, ...REDIS, ...OPEN, CARILLON_CLUSTER_SECRET: 'x'.repeat(32) }, undefined],
+  ['edge', { ...POSTGRES, ...REDIS, ...OPEN, ...SECRET }, /with CARILLON_EDGE_ADVERTISE where/],
+  ['router', { ...POSTGRES, ...REDIS, ...OPEN, ...SECRET }, undefined],
+  ['edge', { ...POSTGRES, ...REDIS, ...OPEN, ...SECRET, CARILLON_EDGE_ADVERTISE: 'e1:7201' }, undefined],
+  ['edge', { ...POSTGRES, ...REDIS, ...OPEN, ...SECRET, CARILLON_HOST: 'e1.internal' }, undefined],
   ['ingest', { ...POSTGRES, ...REDIS, ...OPEN }, undefined],
   ['ingest,router,edge,providers', { ...POSTGRES, ...OPEN }, undefined],
 ])('serve %s with %o', (roles, environment, refused) => {

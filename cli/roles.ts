@@ -26,6 +26,9 @@ export function parseRoles(written: readonly string[]): ReadonlySet<Role> {
   return roles;
 }
 
+/** Stands for all addresses of this machine. */
+const isWildcard = (host: string): boolean => /^(0\.0\.0\.0|::|0:0:0:0:0:0:0:0)$/.test(host);
+
 /**
  * Throws CONFIG_INVALID when roles that run apart from others could not find one another, or when anybody who reaches this
  * machine could speak to an edge as if they were a router.
@@ -36,6 +39,11 @@ export function checkRoles(roles: ReadonlySet<Role>, config: Config): void {
     throw new CarillonError(
       'CONFIG_INVALID',
       `CARILLON_HOST is ${config.host}, which other machines may reach: the links between routers and edges need CARILLON_CLUSTER_SECRET, the same for all of them, or CARILLON_TLS_CA.`,
+    );
+  if (config.redisUrl && roles.has('edge') && isWildcard(config.host) && !config.edgeAdvertise)
+    throw new CarillonError(
+      'CONFIG_INVALID',
+      `CARILLON_HOST is ${config.host}, which is no address to call: say with CARILLON_EDGE_ADVERTISE where routers reach the links of this edge.`,
     );
   if (roles.size === roleNames.length) return;
   const asked = [...roles].join(',');

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { settings } from './config.ts';
 import { maskUrl, readConfigFile, resolveConfig, showConfig } from './config-load.ts';
 import { CarillonError } from './errors.ts';
+import { limits } from './limits.ts';
 
 const resolve = (environment: Record<string, string>, file?: unknown) =>
   resolveConfig({
@@ -34,6 +35,9 @@ describe('settings', () => {
       edgePort: 7200,
       linkPort: 7201,
       edgeWeight: 1,
+      edgeReconnectsPerSecond: limits.reconnectsPerSecond,
+      edgeStreamsPerAddress: limits.streamsPerAddressCount,
+      trustedProxies: ['127.0.0.0/8', '::1'],
       routerPort: 7300,
       webhookPort: 7400,
       opsPort: 7000,
@@ -59,6 +63,9 @@ describe('settings', () => {
     ['CARILLON_INGEST_PORT', '0', 'ingestPort', 0],
     ['CARILLON_EDGE_PORT', '65535', 'edgePort', 65_535],
     ['CARILLON_EDGE_ADVERTISE', 'edge-1.internal:7201', 'edgeAdvertise', 'edge-1.internal:7201'],
+    ['CARILLON_EDGE_URL', 'https://edge-1.example.com', 'edgeUrl', 'https://edge-1.example.com'],
+    ['CARILLON_EDGE_WEIGHT', '4', 'edgeWeight', 4],
+    ['CARILLON_ZONE', 'eu-west-1a', 'zone', 'eu-west-1a'],
     ['CARILLON_SMTP_URL', 'smtp://h:25?from=a@b.c', 'smtpUrl', 'smtp://h:25?from=a@b.c'],
     ['CARILLON_PROVIDER_RETRY_MS', '250,1s,1.5m', 'providerRetryMs', [250, 1_000, 90_000]],
     ['CARILLON_LOG_LEVEL', 'debug', 'logLevel', 'debug'],
@@ -84,6 +91,11 @@ describe('settings', () => {
     ['CARILLON_JWT_JWKS_URL', 'file:///etc/keys', /begins with https/],
     ['CARILLON_JWT_AUDIENCE', ',', /CARILLON_JWT_AUDIENCE/],
     ['CARILLON_INGEST_PORT', '65536', /from 0 to 65535/],
+    ['CARILLON_EDGE_URL', 'edge-1:7200', /must be a URL that begins with http/],
+    ['CARILLON_EDGE_WEIGHT', '0', /must be at least 1/],
+    ['CARILLON_EDGE_WEIGHT', '1.5', /must be a whole number/],
+    ['CARILLON_EDGE_WEIGHT', `${limits.ringWeightMax + 1}`, /must be at most/],
+    ['CARILLON_ZONE', 'my zone', /must be a name/],
     ['CARILLON_INGEST_PORT', '-1', /must be a port number/],
     ['CARILLON_INGEST_PORT', '71oo', /must be a port number/],
     ['CARILLON_SMTP_URL', 'smtp://h:25', /must name the sender/],
@@ -111,7 +123,7 @@ describe('settings', () => {
     });
   });
 
-  test.each([
+  test.each<Record<string, string>>([
     { CARILLON_JWT_SECRET: 'x'.repeat(32) },
     { CARILLON_JWT_JWKS_URL: 'https://login.example.com/jwks' },
   ])('with %o any address may be listened on', (how) => {
