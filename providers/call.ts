@@ -50,15 +50,7 @@ export async function callProvider(
     attributes: { 'carillon.provider': provider.name, 'carillon.attempt_id': attemptId },
   });
   const startMs = clock.monotonic();
-  const outcome = named(
-    provider.name,
-    await attempt(provider, row, address, attemptId, span.traceparent).catch(
-      (error: unknown): Outcome => ({
-        kind: 'unknown',
-        reason: error instanceof Error ? error.message : String(error),
-      }),
-    ),
-  );
+  const outcome = named(provider.name, await attempt(provider, row, address, attemptId, span.traceparent));
   metrics.providerDuration.record((clock.monotonic() - startMs) / 1000, { provider: provider.name });
   metrics.attemptsTotal.add(1, { provider: provider.name, outcome: labels[outcome.kind] });
   if (outcome.kind === 'unknown') metrics.ambiguousAttemptsTotal.add(1);
@@ -83,7 +75,21 @@ export async function callProvider(
   return outcome;
 }
 
-/** A provider must settle when the signal aborts; one that does not is left behind a moment later. */
+/**
+ * Makes one call of a provider in `limits.providerCallMs`. It must settle when the signal aborts; one that does not is left
+ * behind a moment later, and what it throws is an outcome too: nobody knows.
+ */
+export async function inTime(call: (signal: AbortSignal) => Promise<Outcome>): Promise<Outcome> {
+  const leftBehind = Promise.withResolvers<Outcome>();
+  const late = AbortSignal.timeout(limits.providerCallMs + limits.providerSettleMs);
+  late.addEventListener('abort', () => leftBehind.resolve({ kind: 'unknown', reason: 'no answer in time' }));
+  try {
+    return await Promise.race([call(AbortSignal.timeout(limits.providerCallMs)), leftBehind.promise]);
+  } catch (error) {
+    return { kind: 'unknown', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
 async function attempt(
   provider: Provider,
   row: Claimed,
@@ -105,11 +111,5 @@ async function attempt(
     traceparent,
     attemptId,
   };
-  const leftBehind = Promise.withResolvers<Outcome>();
-  const late = AbortSignal.timeout(limits.providerCallMs + limits.providerSettleMs);
-  late.addEventListener('abort', () => leftBehind.resolve({ kind: 'unknown', reason: 'no answer in time' }));
-  return Promise.race([
-    provider.send(message, { signal: AbortSignal.timeout(limits.providerCallMs), attemptId }),
-    leftBehind.promise,
-  ]);
+  return inTime((signal) => provider.send(message, { signal, attemptId }));
 }

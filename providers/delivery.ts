@@ -2,7 +2,7 @@
 
 import type { Handoff } from '../eventlog/event-log.ts';
 import { channelName, laneName } from '../eventlog/topics.ts';
-import { DeliveryState, DeliveryStateSchema } from '../gen/carillon/v1/notification_pb.ts';
+import { Channel, DeliveryState, DeliveryStateSchema } from '../gen/carillon/v1/notification_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import type { Ids } from '../runtime/ids.ts';
@@ -13,6 +13,7 @@ import type { Span, Tracing } from '../runtime/tracing.ts';
 import { addressText, type DestinationAddress } from '../storage/addresses.ts';
 import { type AttemptEnd, begin, finish } from '../storage/attempts.ts';
 import { type Claimed, release } from '../storage/claims.ts';
+import { hastenClear } from '../storage/clears.ts';
 import type { Database } from '../storage/database.ts';
 import type { Permit } from './breaker.ts';
 import { callProvider } from './call.ts';
@@ -65,8 +66,8 @@ const paused = (waitMs: number): Outcome => ({
 });
 
 /**
- * Sends a claimed row to `addresses` and stores what became of it. Returns how soon a row that goes on is due, for the
- * due loop to know, or undefined when it ended. Rejects only when the store fails: the lease then runs out, and what was
+ * Sends a claimed row to `addresses` and stores what became of it. Returns how soon a row that goes on is due, or one that was
+ * acknowledged during the call is to be cleared, for the due loop to know; undefined when it ended. Rejects only when the store fails: the lease then runs out, and what was
  * SENDING becomes AMBIGUOUS.
  */
 export async function deliver(
@@ -266,7 +267,10 @@ async function end(
   const state = await keepTrying(context, () =>
     finish(context.db, context.handoff, row, { move, ends, now: context.now() }),
   );
-  if (state === undefined) return undefined;
+  if (state === undefined)
+    return row.stepChannel === Channel.PUSH && (await hastenClear(context.db, row, context.now()))
+      ? 0
+      : undefined;
   if (move.to === 'retry') context.metrics.retriesTotal.add(1);
   if (move.to === 'sent' && row.notification) {
     const seconds = (context.clock.now() - row.notification.createdAtMs) / 1000;

@@ -11,6 +11,8 @@ export interface ProviderHarness extends AsyncDisposable {
   readonly foreign: Message['address'];
   /** The attempt ids of what the far end has taken, in that order. */
   taken(): Promise<readonly string[]> | readonly string[];
+  /** Whether this provider can take a message back, and the attempt ids of those that the far end has taken back. */
+  clears: false | (() => Promise<readonly string[]> | readonly string[]);
   /** Makes the far end behave so, and gives the address to use; undefined: this provider has no such outcome. */
   provoke(kind: Outcome['kind']): Message['address'] | undefined;
 }
@@ -76,6 +78,25 @@ export function providerContract(name: string, open: () => Promise<ProviderHarne
       });
       expect(['down', 'transient']).toContain(outcome.kind);
       expect(await harness.taken()).toEqual([]);
+    });
+
+    it('takes a message back, as often as it is asked, or says that it cannot', async () => {
+      await using harness = await open();
+      const { provider, clears } = harness;
+      expect(provider.clear !== undefined).toBe(clears !== false);
+      if (!provider.clear || clears === false) return;
+      const [sent, other] = [message(harness.address), message(harness.address)];
+      for (const one of [sent, other]) await provider.send(one, { signal: calm(), attemptId: one.attemptId });
+      const back = { ...sent, messageId: '' };
+      for (let times = 0; times < 3; times++)
+        expect(await provider.clear(back, { signal: calm() })).toMatchObject({ kind: 'sent' });
+      expect(await clears()).toEqual([sent.attemptId]);
+      const never = { ...message(harness.address), messageId: '' };
+      expect(await provider.clear(never, { signal: calm() })).toMatchObject({ kind: 'sent' });
+      expect(await clears()).toEqual([sent.attemptId]);
+      const late = await provider.clear({ ...other, messageId: '' }, { signal: AbortSignal.abort() });
+      expect(['down', 'transient']).toContain(late.kind);
+      expect(await clears()).toEqual([sent.attemptId]);
     });
 
     it('may be closed twice', async () => {

@@ -19,6 +19,20 @@ export interface Message {
   attemptId: string;
 }
 
+/** A message that went out, or may have, and is to be taken back. */
+export interface SentMessage {
+  tenant: string;
+  notificationId: string;
+  userId: string;
+  address: DestinationAddress;
+  lane: Lane;
+  traceparent: string | undefined;
+  /** Of the call that sent it. */
+  attemptId: string;
+  /** The provider's own name for it; empty when its answer was lost. */
+  messageId: string;
+}
+
 interface SendOptions {
   /** Aborts when the call has taken too long. The provider must then settle at once, by what it knows. */
   signal: AbortSignal;
@@ -67,4 +81,9 @@ export interface Provider extends AsyncDisposable {
    * for people, at best the provider's own sentence; it holds no address and no content.
    */
   send(message: Message, options: SendOptions): Promise<Outcome>;
+  /**
+   * Takes a message off the device again, because its person has it already; absent: this provider cannot. Doing so
+   * twice, or for a message that never came, is `sent` too and changes nothing. Never rejects, as `send`.
+   */
+  clear?(sent: SentMessage, options: { signal: AbortSignal }): Promise<Outcome>;
 }

@@ -56,6 +56,12 @@ for (const [name, channel, address, provoke] of channels)
         (await listSandboxMessages(t.db, { tenant: 'default', count: 100 }))
           .map((kept) => kept.attemptId)
           .reverse(),
+      clears:
+        channel === Channel.PUSH &&
+        (async () =>
+          (await listSandboxMessages(t.db, { tenant: 'default', count: 100 }))
+            .filter(({ clearedAtMs }) => clearedAtMs !== undefined)
+            .map((kept) => kept.attemptId)),
       provoke,
       [Symbol.asyncDispose]: () => t[Symbol.asyncDispose](),
     };

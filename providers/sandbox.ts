@@ -2,8 +2,8 @@
 import { type Channel, Channel as Channels } from '../gen/carillon/v1/notification_pb.ts';
 import { addressText, type DestinationAddress } from '../storage/addresses.ts';
 import type { Database } from '../storage/database.ts';
-import { keepSandboxMessage, trimSandboxMessages } from '../storage/sandbox.ts';
-import type { Message, Outcome, Provider } from './provider.ts';
+import { clearSandboxMessage, keepSandboxMessage, trimSandboxMessages } from '../storage/sandbox.ts';
+import type { Message, Outcome, Provider, SentMessage } from './provider.ts';
 
 /** What an address can ask for: a device token `sandbox:<word>…`, an email `…+<word>@…`, a phone that ends in `<number>`. */
 const sandboxWords = {
@@ -67,10 +67,24 @@ export interface SandboxOptions {
   serves?: (address: DestinationAddress) => boolean;
 }
 
+/** What was pushed can be taken back; a mail or a text message cannot, here as elsewhere. */
+const clearing = (db: Database) => ({
+  async clear({ attemptId }: SentMessage, { signal }: { signal: AbortSignal }): Promise<Outcome> {
+    if (signal.aborted) return { kind: 'down', reason: 'the call took too long' };
+    try {
+      await clearSandboxMessage(db, attemptId);
+      return { kind: 'sent', messageId: `sandbox-${attemptId}` };
+    } catch (error) {
+      return { kind: 'unknown', reason: error instanceof Error ? error.message : String(error) };
+    }
+  },
+});
+
 /** `unknown` keeps the message before it claims not to know, as a provider does whose answer was lost. */
 export function sandboxProvider({ db, channel, name = 'sandbox', serves }: SandboxOptions): Provider {
   let taken = 0;
   return {
+    ...(channel === Channels.PUSH && clearing(db)),
     name,
     channel,
     serves: (address) => address.kind === kinds[channel] && (serves?.(address) ?? true),

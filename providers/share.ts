@@ -4,7 +4,7 @@ import type { Batch, ReceivedRecord } from '../eventlog/event-log.ts';
 import { channelName, laneName } from '../eventlog/topics.ts';
 import { logWaited } from '../eventlog/waits.ts';
 import { ChannelRecordSchema } from '../gen/carillon/v1/event_pb.ts';
-import type { Channel, Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { Channel, type Lane } from '../gen/carillon/v1/notification_pb.ts';
 import type { Timer } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
 import { addressesOf } from '../storage/addresses.ts';
@@ -17,8 +17,10 @@ import {
   renewClaims,
   type Share as StoreShare,
 } from '../storage/claims.ts';
+import { earliestClearMs, takeClears } from '../storage/clears.ts';
 import type { DeliveryKey } from '../storage/delivery-row.ts';
 import { endLeases, escalateDue, markInterrupted, settleAmbiguous } from '../storage/interrupted.ts';
+import { clearPushes } from './clear.ts';
 import { type DeliveryContext, deliver } from './delivery.ts';
 import { DueLoop } from './due.ts';
 import { ambiguousWaitMs, settle } from './next.ts';
@@ -39,6 +41,8 @@ export class Share implements AsyncDisposable {
   readonly #due: DueLoop;
   /** Rows on their way, and since when. */
   readonly #inFlight = new Map<Promise<void>, { row: Claimed; sinceMs: number }>();
+  /** Rows whose pushes are being taken back. */
+  readonly #clearing = new Set<Promise<void>>();
   readonly #renewal: Timer;
   #renewing: Promise<void> | undefined;
   #mayHaveLeft: boolean;
@@ -65,10 +69,23 @@ export class Share implements AsyncDisposable {
 
   /**
    * Claims the rows of a batch and returns: their calls go on without it, so that a slow provider never holds a partition.
-   * Rows for which there is no room are left to the due loop, which takes them as soon as there is.
+   * Rows for which there is no room are left to the due loop, which takes them as soon as there is; as are pushes to take back.
    */
-  async onBatch({ records }: Batch): Promise<void> {
-    const keys = records.map((record) => this.#keyOf(record));
+  async onBatch(batch: Batch): Promise<void> {
+    const heard = batch.records.map((record) => ({
+      record,
+      says: fromBinary(ChannelRecordSchema, record.value),
+    }));
+    if (heard.some(({ says }) => says.clear)) this.#due.poke();
+    const sends = heard.filter(({ says }) => !says.clear);
+    const records = sends.map(({ record }) => record);
+    const keys = sends.map(
+      ({ says: { notificationId, userId, planChannel } }): DeliveryKey => ({
+        notificationId,
+        userId,
+        channel: planChannel,
+      }),
+    );
     const room = this.#reserve(keys.length);
     const taken = keys.slice(0, room);
     const left = keys.slice(room);
@@ -86,7 +103,14 @@ export class Share implements AsyncDisposable {
     const { db } = this.#options;
     if (this.#mayHaveLeft) await endLeases(db, this.#storeShare(), limits.providerClaimLeaseMs);
     this.#mayHaveLeft = false;
-    return earliestDueMs(db, this.#storeShare());
+    const dueMs = await earliestDueMs(db, this.#storeShare());
+    const clearMs = this.#clears ? await earliestClearMs(db, this.#storeShare()) : undefined;
+    return dueMs === undefined || clearMs === undefined ? (dueMs ?? clearMs) : Math.min(dueMs, clearMs);
+  }
+
+  /** Mails and text messages stay where they are. */
+  get #clears(): boolean {
+    return this.#options.channel === Channel.PUSH;
   }
 
   /** Rows that wait for a slot are ours as long as we live; most get theirs before the first renewal. */
@@ -105,11 +129,6 @@ export class Share implements AsyncDisposable {
   #storeShare(): StoreShare {
     const { channel, lane, now } = this.#options;
     return { stepChannel: channel, lane, now: now() };
-  }
-
-  #keyOf(record: ReceivedRecord): DeliveryKey {
-    const { notificationId, userId, planChannel } = fromBinary(ChannelRecordSchema, record.value);
-    return { notificationId, userId, channel: planChannel };
   }
 
   #reserve(count: number): number {
@@ -149,7 +168,35 @@ export class Share implements AsyncDisposable {
     } finally {
       this.#claiming -= room;
     }
-    return interrupted.rows + settled.again + settled.dead + moved + claimed > 0;
+    const cleared = this.#clears ? await this.#clearDue() : 0;
+    return interrupted.rows + settled.again + settled.dead + moved + claimed + cleared > 0;
+  }
+
+  /** Lets what is to be taken back go its way; how many rows that is. */
+  async #clearDue(): Promise<number> {
+    const { db, channel, pool, log } = this.#options;
+    const room = limits.clearsInFlightCount - this.#clearing.size;
+    const rows = await takeClears(db, this.#storeShare(), room);
+    const addresses = await addressesOf(db, channel, rows);
+    for (const [index, row] of rows.entries()) {
+      const work = clearPushes(this.#options, pool, row, addresses[index] ?? [])
+        .then((dueMs) => {
+          if (dueMs !== undefined) this.#due.expect(dueMs);
+        })
+        .catch((error: unknown) =>
+          log.warn(
+            { err: error, notification: row.notificationId },
+            'a push was not taken back; its lease brings it again',
+          ),
+        )
+        .finally(() => {
+          const full = this.#clearing.size >= limits.clearsInFlightCount;
+          this.#clearing.delete(work);
+          if (full) this.#due.poke();
+        });
+      this.#clearing.add(work);
+    }
+    return rows.length;
   }
 
   /** Looks up the addresses and lets the rows go their way; resolves when they are on it. */
@@ -181,7 +228,8 @@ export class Share implements AsyncDisposable {
 
   /** Resolves when no row is held; new ones may come meanwhile. */
   async idle(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight.keys());
+    while (this.#inFlight.size + this.#clearing.size > 0)
+      await Promise.all([...this.#inFlight.keys(), ...this.#clearing]);
   }
 
   /** Stops taking rows, gives back what was not begun, waits for the calls. */

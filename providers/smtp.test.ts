@@ -37,6 +37,7 @@ async function harness(): Promise<ProviderHarness> {
     address: email(),
     foreign: { kind: 'phone', phone: '+41441234567' },
     taken: () => server.mails.map((mail) => header(mail.raw, 'X-Carillon-Attempt') ?? ''),
+    clears: false,
     provoke(kind) {
       const script = scripts[kind];
       if (!script) return undefined;

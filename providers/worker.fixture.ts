@@ -19,7 +19,7 @@ import { testDatabase } from '../test/support/database.ts';
 import { seeRow } from '../test/support/delivery-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import { until } from '../test/support/until.ts';
-import type { Message, Outcome, Provider } from './provider.ts';
+import type { Message, Outcome, Provider, SentMessage } from './provider.ts';
 import { type ProviderWorkerOptions, startProviderWorker } from './worker.ts';
 
 /** A log that hands on what is pushed, and nothing else. */
@@ -82,9 +82,10 @@ export class PushingHandoff extends RecordingHandoff {
   }
 }
 
-/** Answers by a function, and remembers every call. */
+/** Answers by a function, and remembers every call. Takes messages back only where it is given a `clear`. */
 export class FakeProvider implements Provider {
   readonly calls: Message[] = [];
+  clear?: (sent: SentMessage) => Promise<Outcome>;
   answer: (message: Message, call: number) => Outcome | Promise<Outcome>;
   readonly name: string;
   readonly channel: Channel;

@@ -292,9 +292,9 @@ describe('due rows', () => {
     const lane = laneOf(t.db);
     const id = await insertNotification(t.db, { users: ['ada'] });
     await stored(t.db, lane.handoff, [row(id, 'ada', [inApp(60_000, 'read'), email])]);
-    expect(await acknowledge(t.db, [{ tenant: 'default', userId: 'ada', after: 0, upto: 1 }])).toHaveLength(
-      1,
-    );
+    expect(
+      await acknowledge(t.db, lane.handoff, [{ tenant: 'default', userId: 'ada', after: 0, upto: 1 }]),
+    ).toHaveLength(1);
     await t.db.query({ text: `update notifications set expires_at = now() - interval '1 s'` });
     expect(await lane.due.run()).toBe(1);
     expect(await storedRow(t.db, id)).toMatchObject({ state: S.DELIVERED, reason: '', ended: true });

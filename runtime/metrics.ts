@@ -21,6 +21,7 @@ export interface Metrics {
   deadLetters: Gauge;
   ambiguousAttemptsTotal: Counter;
   retriesTotal: Counter;
+  clearsTotal: Counter;
   /** The page that is scraped, in Prometheus' text format. */
   expose(): Promise<string>;
 }
@@ -80,6 +81,9 @@ export function createMetrics(): Metrics {
     }),
     retriesTotal: meter.createCounter('carillon_retries_total', {
       description: 'Provider calls that will be tried again.',
+    }),
+    clearsTotal: meter.createCounter('carillon_clears_total', {
+      description: 'Pushes that were to be taken back, by outcome.',
     }),
     async expose() {
       const { resourceMetrics } = await exporter.collect();

@@ -1,6 +1,9 @@
-// What clients say of their items moves the deliveries forward: many users' acks in one statement, never backwards.
-import { DeliveryState, type Lane } from '../gen/carillon/v1/notification_pb.ts';
-import type { Queryable } from './database.ts';
+// What clients say of their items moves the deliveries forward, never backwards: many users' acks in one commit, with the
+// records that take back what was pushed in vain.
+import type { Handoff } from '../eventlog/event-log.ts';
+import { Channel, DeliveryState, type Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { clearRecord } from './clears.ts';
+import type { Database, Queryable } from './database.ts';
 import { sqlAwaitsRead, sqlMayBecome } from './delivery-states.ts';
 
 const D = DeliveryState;
@@ -29,54 +32,74 @@ export interface Reported {
 
 /**
  * `acked`: a client has it. It ends everything but a step that waits for a read. `closed`: the person put it away.
- * `opened`: the person read it. The last two end every step.
+ * `opened`: the person read it. The last two end every step, and the push of a notification that asked for several channels at
+ * once: a push only points at the item. Its mail and its text message were asked for by name, and go on.
  */
 export type Report = 'acked' | 'closed' | 'opened';
 
 const DONE = { acked: D.DELIVERED, closed: D.DELIVERED, opened: D.OPENED } as const;
 
 /**
+ * As SQL, over `d`: a call of this row may have pushed something that the report would have stopped. A push that followed
+ * because nobody had *read* the item is taken back by a read alone.
+ */
+const toClear = (
+  report: Report,
+): string => `(d.attempts > 0 and d.clear_due_at is null and d.clear_tries = 0 and exists (
+  select from jsonb_array_elements(d.steps) with ordinality as s (step, nth)
+   where s.nth <= d.step + 1 and (s.step ->> 'channel')::int = ${Channel.PUSH}
+     ${report === 'acked' ? `and (s.nth = 1 or d.steps -> (s.nth::int - 2) ->> 'until' is distinct from 'read')` : ''}))`;
+
+/**
  * Moves the deliveries of `hit(tenant, user_id, notification_id, first_seq)`, a list of CTEs that ends with it. Rows are
  * locked in key order and looked at again once they are held. The fence rises with an end: what a provider's worker or a
- * router does next with the row hits nothing.
+ * router does next with the row hits nothing. A push that is being sent at this moment is taken back when its call is over.
  */
-export function reportSql(report: Report, hit: string): string {
+function reportSql(report: Report, hit: string): string {
   const to = DONE[report];
   const stays = report === 'acked' ? sqlAwaitsRead : 'false';
+  // A row of `channels` beside the one that has the item.
+  const beside = `(d.seq is null and d.channel = ${Channel.PUSH} and d.state in (${D.QUEUED}, ${D.SENDING}, ${D.AMBIGUOUS}, ${D.SENT}))`;
   return `
 with ${hit}, locked as materialized (
   select d.notification_id, d.user_id, d.channel, d.state in (${D.DELIVERED}) or d.reason = 'ACKED' as known
     from hit join deliveries d
-      on d.notification_id = hit.notification_id and d.user_id = hit.user_id and d.seq = hit.first_seq
+      on d.notification_id = hit.notification_id and d.user_id = hit.user_id
+     and (d.seq = hit.first_seq ${report === 'acked' ? '' : `or ${beside}`})
    where d.tenant = hit.tenant and d.state in (${sqlMayBecome(to)}) and not (${stays} and d.reason = 'ACKED')
    order by d.notification_id, d.user_id, d.channel
      for update of d
 ), moved as (
   update deliveries d
-     set state = case when ${stays} then d.state else ${to} end,
-         reason = case when ${stays} then 'ACKED' else '' end,
+     set state = case when ${stays} then d.state when d.seq is null and d.state = ${D.QUEUED} then ${D.CANCELLED} else ${to} end,
+         reason = case when ${stays} then 'ACKED' when d.seq is null then 'IN_APP' else '' end,
          due_at = case when ${stays} then d.due_at end,
          fence = d.fence + case when ${stays} then 0 else 1 end,
          held = case when ${stays} then d.held else false end,
+         clear_due_at = case when not (${stays}) and ${toClear(report)}
+                             then case when d.state = ${D.SENDING} then d.due_at else now() end else d.clear_due_at end,
          updated_at = now()
     from locked l
    where d.notification_id = l.notification_id and d.user_id = l.user_id and d.channel = l.channel
-  returning d.notification_id, d.tenant, d.user_id, d.seq, d.lane, not l.known as first
+  returning d.notification_id, d.tenant, d.user_id, d.channel, d.seq, d.lane, not l.known as first,
+    d.clear_due_at is not null as clears
 )
 select moved.*, n.traceparent from moved left join notifications n on n.id = moved.notification_id`;
 }
 
-export type ReportedRow = {
+type ReportedRow = {
   notification_id: string;
   tenant: string;
   user_id: string;
-  seq: number;
+  channel: number;
+  seq: number | null;
   lane: number;
   first: boolean;
+  clears: boolean;
   traceparent: string | null;
 };
 
-export const reportedOf = (row: ReportedRow): Reported => ({
+const reportedOf = (row: ReportedRow & { seq: number }): Reported => ({
   notificationId: row.notification_id,
   tenant: row.tenant,
   userId: row.user_id,
@@ -86,8 +109,49 @@ export const reportedOf = (row: ReportedRow): Reported => ({
   traceparent: row.traceparent ?? undefined,
 });
 
-const ACK = reportSql(
+const hasItem = (row: ReportedRow): row is ReportedRow & { seq: number } => row.seq !== null;
+
+/** A statement of `reportSql`, made once. */
+export interface Reporting {
+  readonly name: string;
+  readonly text: string;
+}
+
+export const reporting = (report: Report, name: string, hit: string): Reporting => ({
+  name,
+  text: reportSql(report, hit),
+});
+
+/** What a report moved. `cleared`: the records that take back pushes, to be handed off last in the same transaction. */
+export interface Moved {
+  reported: Reported[];
+  cleared: ReturnType<typeof clearRecord>[];
+}
+
+export async function report(tx: Queryable, { name, text }: Reporting, values: unknown[]): Promise<Moved> {
+  const { rows } = await tx.query<ReportedRow>({ name, text, values });
+  return {
+    reported: rows.filter(hasItem).map(reportedOf),
+    cleared: rows
+      .filter(({ clears }) => clears)
+      .map((row) =>
+        clearRecord(
+          {
+            notificationId: row.notification_id,
+            userId: row.user_id,
+            channel: row.channel as Channel,
+            tenant: row.tenant,
+            lane: row.lane as Lane,
+          },
+          row.traceparent ?? undefined,
+        ),
+      ),
+  };
+}
+
+const ACK = reporting(
   'acked',
+  'acks',
   `asked as (
   select * from unnest($1::text[], $2::text[], $3::int[], $4::int[]) as a (tenant, user_id, after, upto)
 ), hit as materialized (
@@ -98,16 +162,21 @@ const ACK = reportSql(
 );
 
 /** Acknowledges the items of these ranges, which may overlap; answers the deliveries that were not acknowledged before. */
-export async function acknowledge(db: Queryable, ranges: readonly AckRange[]): Promise<Reported[]> {
-  const { rows } = await db.query<ReportedRow>({
-    name: 'acks',
-    text: ACK,
-    values: [
-      ranges.map(({ tenant }) => tenant),
-      ranges.map(({ userId }) => userId),
-      ranges.map(({ after }) => after),
-      ranges.map(({ upto }) => upto),
-    ],
+export async function acknowledge(
+  db: Database,
+  handoff: Handoff,
+  ranges: readonly AckRange[],
+): Promise<Reported[]> {
+  const values = [
+    ranges.map(({ tenant }) => tenant),
+    ranges.map(({ userId }) => userId),
+    ranges.map(({ after }) => after),
+    ranges.map(({ upto }) => upto),
+  ];
+  const { reported, written } = await db.transaction(async (tx) => {
+    const { reported, cleared } = await report(tx, ACK, values);
+    return { reported, written: cleared.length > 0 ? await handoff.write(tx, cleared) : undefined };
   });
-  return rows.map(reportedOf);
+  written?.committed();
+  return reported;
 }

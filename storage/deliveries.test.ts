@@ -180,6 +180,7 @@ describe('acks, cancels, due loops and pages that come again, all at once', () =
       for (let turn = 0; turn < 25; turn++)
         await acknowledge(
           db,
+          handoff,
           users.map((userId, index) => ({ tenant: 'default', userId, after: 0, upto: (turn + index) % 8 })),
         );
     };

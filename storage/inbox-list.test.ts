@@ -2,18 +2,20 @@
 import { expect, test } from 'vitest';
 import { testDatabase } from '../test/support/database.ts';
 import { seedInbox } from '../test/support/inbox-rows.ts';
+import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import { registerDevice } from './devices.ts';
 import { listInbox } from './inbox-list.ts';
 import { markInbox } from './inbox-marks.ts';
 
+const handoff = new RecordingHandoff();
 const ada = { tenant: 'default', userId: 'ada' };
 const first = { ...ada, before: 2_147_483_647, unreadOnly: false, includeArchived: false, count: 10 };
 
 test('newest first; what is read or archived may be left out', async () => {
   await using t = await testDatabase();
   const ids = await seedInbox(t.db, { users: ['ada', 'bob'], count: 4 });
-  await markInbox(t.db, { ...ada, kind: 'read', what: { notificationIds: [ids[0]!] } });
-  await markInbox(t.db, { ...ada, kind: 'archived', what: { notificationIds: [ids[1]!] } });
+  await markInbox(t.db, handoff, { ...ada, kind: 'read', what: { notificationIds: [ids[0]!] } });
+  await markInbox(t.db, handoff, { ...ada, kind: 'archived', what: { notificationIds: [ids[1]!] } });
   const places = async (request: Partial<typeof first>) =>
     (await listInbox(t.db, { ...first, ...request })).items.map(({ firstSeq }) => firstSeq);
   expect(await places({})).toEqual([4, 3, 1]);

@@ -4,15 +4,17 @@ import { expect, test } from 'vitest';
 import { Channel, DeliveryState } from '../gen/carillon/v1/notification_pb.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { deliveriesOf, seedInbox } from '../test/support/inbox-rows.ts';
+import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import { acknowledge } from './acks.ts';
 import type { Database } from './database.ts';
 import type { Step } from './delivery-row.ts';
 import { type MarkKind, type MarkRequest, markInbox } from './inbox-marks.ts';
 
+const handoff = new RecordingHandoff();
 const S = DeliveryState;
 const ada = { tenant: 'default', userId: 'ada' };
 const mark = (db: Database, kind: MarkKind, what: MarkRequest['what']) =>
-  markInbox(db, { ...ada, kind, what });
+  markInbox(db, handoff, { ...ada, kind, what });
 
 async function itemsOf(db: Database) {
   const { rows } = await db.query<{
@@ -126,7 +128,8 @@ test('counts, positions and states agree after any marks, acks and new items, al
           await Promise.all(
             round.map(async (pick) => {
               if ('send' in pick) ids.push(...(await seedInbox(t.db, { users: ['ada'] })));
-              else if ('ack' in pick) await acknowledge(t.db, [{ ...ada, after: 0, upto: pick.ack }]);
+              else if ('ack' in pick)
+                await acknowledge(t.db, handoff, [{ ...ada, after: 0, upto: pick.ack }]);
               else if ('upto' in pick) await mark(t.db, pick.kind, { upto: pick.upto, atMost: 5 });
               else
                 await mark(t.db, pick.kind, {

@@ -1,6 +1,7 @@
 // Marking items seen, read or archived: each moves once to the head of its user's sequence, and the counts stay exact.
+import type { Handoff } from '../eventlog/event-log.ts';
 import { Mark } from '../gen/carillon/v1/edge_pb.ts';
-import { type Report, type Reported, type ReportedRow, reportedOf, reportSql } from './acks.ts';
+import { type Report, type Reported, report, reporting } from './acks.ts';
 import type { Database, Queryable } from './database.ts';
 
 export type MarkKind = 'seen' | 'read' | 'archived';
@@ -40,7 +41,7 @@ const byKind = <T>(make: (kind: MarkKind) => T): Record<MarkKind, T> => ({
 const HIT_KEYS = `hit as materialized (
   select $1::text as tenant, $2::text as user_id, notification_id, first_seq
     from unnest($3::uuid[], $4::int[]) as k (notification_id, first_seq))`;
-const REPORT = byKind((kind) => reportSql(REPORTS[kind], HIT_KEYS));
+const REPORT = byKind((kind) => reporting(REPORTS[kind], `marks-report-${kind}`, HIT_KEYS));
 
 // By the key of the delivery, whose row knows where the item is.
 const FIND_IDS = byKind(
@@ -108,9 +109,9 @@ async function find(tx: Queryable, { tenant, userId, kind, what }: MarkRequest):
  * Marks in one transaction. Locks deliveries in key order, then the head, then items: the order of those that store
  * items. Every device is told by the new positions; items that were marked so before stay where they are.
  */
-export function markInbox(db: Database, request: MarkRequest): Promise<Marked> {
+export async function markInbox(db: Database, handoff: Handoff, request: MarkRequest): Promise<Marked> {
   const { tenant, userId, kind } = request;
-  return db.transaction(async (tx) => {
+  const { marked, written } = await db.transaction(async (tx) => {
     const keys = await find(tx, request);
     const values = [
       tenant,
@@ -118,23 +119,26 @@ export function markInbox(db: Database, request: MarkRequest): Promise<Marked> {
       keys.map(({ notification_id }) => notification_id),
       keys.map(({ first_seq }) => first_seq),
     ];
-    const moved =
-      keys.length === 0
-        ? []
-        : (await tx.query<ReportedRow>({ name: `marks-report-${kind}`, text: REPORT[kind], values })).rows;
+    const { reported, cleared } =
+      keys.length === 0 ? { reported: [], cleared: [] } : await report(tx, REPORT[kind], values);
     const { rows: heads } = await tx.query<Head>({
       name: 'marks-head',
       text: 'select head, unseen, unread from inbox_heads where tenant = $1 and user_id = $2 for update',
       values: [tenant, userId],
     });
     const head = heads[0];
-    const reported = moved.map(reportedOf);
-    if (!head || keys.length === 0) return { marked: 0, head: 0, unseen: 0, unread: 0, ...head, reported };
+    if (!head || keys.length === 0)
+      return { marked: { marked: 0, head: 0, unseen: 0, unread: 0, ...head, reported }, written: undefined };
     const { rows } = await tx.query<Head & { marked: number }>({
       name: `marks-apply-${kind}`,
       text: APPLY[kind],
       values: [...values, head.head],
     });
-    return { ...rows[0]!, reported };
+    return {
+      marked: { ...rows[0]!, reported },
+      written: cleared.length > 0 ? await handoff.write(tx, cleared) : undefined,
+    };
   });
+  written?.committed();
+  return marked;
 }

@@ -3,16 +3,18 @@ import { expect, test } from 'vitest';
 import { systemIds } from '../runtime/ids.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { seedInbox } from '../test/support/inbox-rows.ts';
+import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import type { Database } from './database.ts';
 import { readContents, readPages } from './inbox.ts';
 import { markInbox } from './inbox-marks.ts';
 
+const handoff = new RecordingHandoff();
 const ask = (userId: string, after: number) => ({ tenant: 'default', userId, after });
 
 test('items come at the place where they were first delivered, marks where they were made', async () => {
   await using t = await testDatabase();
   const ids = await seedInbox(t.db, { users: ['ada'], count: 5 });
-  await markInbox(t.db, {
+  await markInbox(t.db, handoff, {
     tenant: 'default',
     userId: 'ada',
     kind: 'read',
@@ -41,7 +43,7 @@ test('items come at the place where they were first delivered, marks where they 
 test('pages follow one another to the head', async () => {
   await using t = await testDatabase();
   const ids = await seedInbox(t.db, { users: ['ada'], count: 7 });
-  await markInbox(t.db, {
+  await markInbox(t.db, handoff, {
     tenant: 'default',
     userId: 'ada',
     kind: 'seen',

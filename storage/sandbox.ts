@@ -17,6 +17,8 @@ export interface KeptMessage {
 export interface SandboxEntry extends KeptMessage {
   /** When it was taken, milliseconds since the epoch. */
   atMs: number;
+  /** When it was taken back; undefined: it was not. */
+  clearedAtMs: number | undefined;
 }
 
 /** Keeps a message; the same attempt id again changes nothing. */
@@ -35,6 +37,15 @@ export async function keepSandboxMessage(db: Queryable, message: KeptMessage): P
       message.title,
       message.body,
     ],
+  });
+}
+
+/** Notes that a message was taken back; the first time counts. */
+export async function clearSandboxMessage(db: Queryable, attemptId: string): Promise<void> {
+  await db.query({
+    name: 'sandbox-clear',
+    text: 'update sandbox_messages set cleared_at = now() where attempt_id = $1 and cleared_at is null',
+    values: [attemptId],
   });
 }
 
@@ -58,6 +69,7 @@ interface StoredMessage {
   title: string;
   body: string;
   at: Date;
+  cleared_at: Date | null;
 }
 
 export interface SandboxFilter {
@@ -90,5 +102,6 @@ export async function listSandboxMessages(
     title: row.title,
     body: row.body,
     atMs: row.at.getTime(),
+    clearedAtMs: row.cleared_at?.getTime(),
   }));
 }

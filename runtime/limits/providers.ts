@@ -40,8 +40,7 @@ export const providersLimits = {
   smtpConnectMs: 10_000,
   /** What a provider says in a refusal is cut here. */
   providerReasonChars: 500,
-  /** A push is taken back by so many calls at most, after these pauses; a try whose process died ends with its lease. */
-  clearTriesCount: 3,
+  /** A push that could not be taken back is tried again after these pauses, and no more; a try whose process died ends with its lease. */
   clearRetryMs: [5_000, 60_000],
   clearLeaseMs: 45_000,
   /** Rows of one lane whose pushes a process takes back at once. */
