@@ -81,7 +81,7 @@ function allowOrigin(request: Request, response: Response): boolean {
   response.setHeader('access-control-expose-headers', cors.exposedHeaders.join(', '));
   if (request.method !== 'OPTIONS') return false;
   response.setHeader('access-control-allow-methods', cors.allowedMethods.join(', '));
-  const extra = ['authorization', 'traceparent', 'x-carillon-user'];
+  const extra = ['authorization', 'traceparent'];
   response.setHeader('access-control-allow-headers', [...cors.allowedHeaders, ...extra].join(', '));
   response.setHeader('access-control-max-age', '7200');
   answerPlainly(response, 204);

@@ -1,10 +1,10 @@
 // The two flows that a trace must show whole: to a client that is there, and to a mailbox because nobody is.
 import { createClient } from '@connectrpc/connect';
-import { createConnectTransport } from '@connectrpc/connect-node';
 import { AdminService } from '../../gen/carillon/v1/admin_pb.ts';
 import { EdgeService } from '../../gen/carillon/v1/edge_pb.ts';
 import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
 import { Channel, DeliveryState } from '../../gen/carillon/v1/notification_pb.ts';
+import { backendTransport, userTransport } from '../support/transports.ts';
 import { until } from '../support/until.ts';
 
 interface Addresses {
@@ -12,10 +12,8 @@ interface Addresses {
   edge: string;
 }
 
-const transport = (baseUrl: string) => createConnectTransport({ baseUrl, httpVersion: '1.1' });
-
 function send(ingest: string, userId: string, channels: Channel[], traceparent: string) {
-  const client = createClient(IngestService, transport(ingest));
+  const client = createClient(IngestService, backendTransport(ingest));
   return client.send(
     {
       notification: {
@@ -35,12 +33,11 @@ export async function onlineFlow(
   traceparent: string,
   between?: () => Promise<void>,
 ): Promise<void> {
-  const edge = createClient(EdgeService, transport(mesh.edge));
-  const headers = { 'x-carillon-user': userId };
+  const edge = createClient(EdgeService, userTransport(mesh.edge, userId));
   const call = new AbortController();
   let sessionId = '';
   try {
-    for await (const { frame } of edge.subscribe({}, { headers, signal: call.signal })) {
+    for await (const { frame } of edge.subscribe({}, { signal: call.signal })) {
       if (frame.case === 'hello') {
         sessionId = frame.value.sessionId;
         await send(mesh.ingest, userId, [Channel.IN_APP], traceparent);
@@ -48,7 +45,7 @@ export async function onlineFlow(
       }
       if (frame.case === 'deliver') {
         const { seq, traceparent: carried } = frame.value;
-        await edge.ack({ sessionId, after: seq - 1, upto: seq, traceparents: [carried] }, { headers });
+        await edge.ack({ sessionId, after: seq - 1, upto: seq, traceparents: [carried] });
         return;
       }
     }
@@ -63,12 +60,12 @@ export async function offlineFlow(
   traceparent: string,
   between?: () => Promise<void>,
 ): Promise<void> {
-  await createClient(AdminService, transport(mesh.ingest)).putUser({
+  await createClient(AdminService, backendTransport(mesh.ingest)).putUser({
     user: { id: userId, email: `${userId}@example.test` },
   });
   const { notificationId } = await send(mesh.ingest, userId, [], traceparent);
   await between?.();
-  const client = createClient(IngestService, transport(mesh.ingest));
+  const client = createClient(IngestService, backendTransport(mesh.ingest));
   await until(
     'mail',
     async () => {

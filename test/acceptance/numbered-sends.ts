@@ -1,14 +1,14 @@
 // A backend that sends numbered notifications to a set of users, one after the other, in full batches.
 import { createClient } from '@connectrpc/connect';
-import { createConnectTransport } from '@connectrpc/connect-node';
 import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
 import { Channel } from '../../gen/carillon/v1/notification_pb.ts';
+import { backendTransport } from '../support/transports.ts';
 
 const BATCH = 250;
 
 /** Sends `count` in-app notifications titled `1` … `count`, each to all `users`; every batch waits for its answer. */
 export async function sendNumbered(ingest: string, users: readonly string[], count: number): Promise<void> {
-  const client = createClient(IngestService, createConnectTransport({ baseUrl: ingest, httpVersion: '1.1' }));
+  const client = createClient(IngestService, backendTransport(ingest));
   for (let from = 1; from <= count; from += BATCH) {
     const sends = Array.from({ length: Math.min(BATCH, count - from + 1) }, (_, index) => ({
       idempotencyKey: `numbered-${from + index}`,

@@ -11,6 +11,7 @@ import { EdgeService, type SubscribeResponse } from '../../gen/carillon/v1/edge_
 import { grpcClient } from '../../runtime/grpc-service.ts';
 import { type Chance, seeded } from '../chaos/random.ts';
 import { type RunningMesh, startRunningMesh } from '../support/running-mesh.ts';
+import { userHeaders } from '../support/tokens.ts';
 import { sendNumbered } from './numbered-sends.ts';
 
 const ITEMS = 10_000;
@@ -20,22 +21,19 @@ const DROP_ONE_IN = 1_000;
 /** Opens one stream from the cursor; ends when the caller's signal aborts or the stream breaks. */
 type Subscribe = (
   edge: string,
-  userId: string,
+  headers: { authorization: string },
   cursor: string | undefined,
   signal: AbortSignal,
 ) => AsyncIterable<SubscribeResponse>;
 
 const overTransport =
   (open: (baseUrl: string) => Transport): Subscribe =>
-  (edge, userId, cursor, signal) =>
-    createClient(EdgeService, open(edge)).subscribe(
-      { cursor },
-      { signal, headers: { 'x-carillon-user': userId } },
-    );
+  (edge, headers, cursor, signal) =>
+    createClient(EdgeService, open(edge)).subscribe({ cursor }, { signal, headers });
 
-const overGrpcJs: Subscribe = (edge, userId, cursor, signal) => {
+const overGrpcJs: Subscribe = (edge, headers, cursor, signal) => {
   const client = grpcClient(EdgeService, new URL(edge).host);
-  const call = client.subscribe({ cursor }, { headers: { 'x-carillon-user': userId }, signal });
+  const call = client.subscribe({ cursor }, { headers, signal });
   // A drop ends the call as CANCELLED; that is what was asked for.
   call.on('error', () => {});
   call.on('close', () => client[Symbol.dispose]());
@@ -77,12 +75,13 @@ async function hear(
   chance: Chance,
   onHello: () => void,
 ): Promise<Heard> {
+  const headers = await userHeaders(userId);
   const heard: Heard = { seqs: [], titles: new Set(), drops: 0 };
   let cursor: string | undefined;
   while (heard.seqs.at(-1) !== ITEMS) {
     const call = new AbortController();
     try {
-      for await (const { frame } of subscribe(edge, userId, cursor, call.signal)) {
+      for await (const { frame } of subscribe(edge, headers, cursor, call.signal)) {
         if (frame.case === 'hello') {
           cursor ??= frame.value.cursor;
           onHello();

@@ -1,15 +1,16 @@
 // A mesh that is attacked, and a neighbour who must notice nothing: their stream gets its items all the time.
 import { readFile } from 'node:fs/promises';
 import { createClient } from '@connectrpc/connect';
-import { createConnectTransport } from '@connectrpc/connect-node';
 import { EdgeService } from '../../gen/carillon/v1/edge_pb.ts';
 import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
 import { Channel } from '../../gen/carillon/v1/notification_pb.ts';
+import { bearer } from '../../runtime/bearer.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { type RunningMesh, startRunningMesh } from '../support/running-mesh.ts';
+import { backendToken, userHeaders } from '../support/tokens.ts';
+import { backendTransport, userTransport } from '../support/transports.ts';
 import { until } from '../support/until.ts';
 
-const NEIGHBOUR = { 'x-carillon-user': 'neighbour' };
 /** Between the send and the frame, while two cores also run the attack. */
 const NEIGHBOUR_WITHIN_MS = 10_000;
 
@@ -29,12 +30,12 @@ interface Neighbour {
 }
 
 async function openNeighbour(edge: string): Promise<Neighbour> {
-  const client = createClient(EdgeService, createConnectTransport({ baseUrl: edge, httpVersion: '1.1' }));
+  const client = createClient(EdgeService, userTransport(edge, 'neighbour'));
   const call = new AbortController();
   const got = new Set<string>();
   const greeted = Promise.withResolvers<void>();
   const run = async () => {
-    for await (const { frame } of client.subscribe({}, { headers: NEIGHBOUR, signal: call.signal })) {
+    for await (const { frame } of client.subscribe({}, { signal: call.signal })) {
       if (frame.case === 'hello') greeted.resolve();
       if (frame.case === 'deliver') got.add(frame.value.item?.content?.body ?? '');
     }
@@ -51,14 +52,16 @@ async function residentMiB({ process }: RunningMesh): Promise<number> {
   return Number(kib) / 1_024;
 }
 
+/** Who attacks: somebody with a good token of their own, on an edge and as a backend. */
+export async function attacker(port: string): Promise<{ authorization: string }> {
+  return port === 'edge' ? userHeaders('eve') : bearer(await backendToken());
+}
+
 /** Starts the mesh, as `carillon up` does, and the neighbour's stream. */
 export async function startAttackedMesh(): Promise<AttackedMesh> {
   await using stack = new AsyncDisposableStack();
   const mesh = stack.use(await startRunningMesh());
-  const backend = createClient(
-    IngestService,
-    createConnectTransport({ baseUrl: mesh.ingest, httpVersion: '1.1' }),
-  );
+  const backend = createClient(IngestService, backendTransport(mesh.ingest));
   const neighbour = stack.adopt(await openNeighbour(mesh.edge), ({ leave }) => leave());
   let sent = 0;
   async function send(userId: string, body = ''): Promise<void> {

@@ -11,7 +11,7 @@ import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
 import { CarillonError, type ReasonName } from '../../runtime/errors.ts';
 import { limits } from '../../runtime/limits.ts';
-import { type AttackedMesh, startAttackedMesh } from './attacked-mesh.ts';
+import { type AttackedMesh, attacker, startAttackedMesh } from './attacked-mesh.ts';
 import { allWires, callOver, http2Wires, unaryWires, type Wire, type WireCall } from './wires.ts';
 
 let mesh: AttackedMesh;
@@ -128,12 +128,12 @@ const refused = (reason: ReasonName) => ({ code: new CarillonError(reason).code,
 
 describe.each(surfaces)('$name', (surface) => {
   const { port, method } = surface;
-  const call = (): WireCall => ({
+  const call = async (): Promise<WireCall> => ({
     address: mesh.addresses[port] ?? '',
     path: `/${method.parent.typeName}/${method.name}`,
     streaming: method.methodKind !== 'unary',
     message: new Uint8Array(),
-    headers: { 'x-carillon-user': 'eve' },
+    headers: await attacker(port),
   });
 
   test.each(rows)('$name', async ({ reason, call: more, only }) => {
@@ -141,7 +141,7 @@ describe.each(surfaces)('$name', (surface) => {
     const expected: Record<string, unknown> = {};
     for (const wire of surface.wires) {
       if (only?.(wire, surface) === false) continue;
-      const { code, reason: said, bytes } = await callOver(wire, { ...call(), ...more(surface) });
+      const { code, reason: said, bytes } = await callOver(wire, { ...(await call()), ...more(surface) });
       answers[wire.name] = {
         code: code === undefined ? undefined : Code[code],
         reason: said,
@@ -155,9 +155,9 @@ describe.each(surfaces)('$name', (surface) => {
 
   test('a content type of nobody, and a method of HTTP that is not POST', async () => {
     for (const wire of surface.wires) {
-      const typed = await callOver(wire, { ...call(), contentType: 'text/html' });
+      const typed = await callOver(wire, { ...(await call()), contentType: 'text/html' });
       expect([wire.name, typed.status]).toEqual([wire.name, 415]);
-      const put = await callOver(wire, { ...call(), method: 'PUT' });
+      const put = await callOver(wire, { ...(await call()), method: 'PUT' });
       expect([wire.name, put.status]).toEqual([wire.name, 405]);
     }
   });

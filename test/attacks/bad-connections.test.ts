@@ -1,5 +1,6 @@
 // Connections that no library would make: resets, floods, slowness. The process lives on, in bounded memory, and nobody else notices.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { userHeaders } from '../support/tokens.ts';
 import { type AttackedMesh, startAttackedMesh } from './attacked-mesh.ts';
 import { closing, connect, data, greeting, head, reset, written } from './http2-frames.ts';
 
@@ -29,10 +30,11 @@ const PORTS = ['edge', 'ingest', 'router', 'ops'];
 
 /** Everything in one write, so that the reset is read together with what it resets. */
 async function resetEverywhere(address: string, method: string, path: string, type: string): Promise<void> {
+  const { authorization } = await userHeaders('eve');
   const headers = [
     ['content-type', type],
     ['te', 'trailers'],
-    ['x-carillon-user', 'eve'],
+    ['authorization', authorization],
   ] as const;
   const request = { method, path, headers };
   const socket = await connect(address);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { freePorts } from '../../deploy/stack/ports.ts';
 import { type Stack, startStack } from '../../deploy/stack/stack.ts';
 import { RoleProcess } from './processes.ts';
+import { backendToken, TEST_SECRET, userToken } from './tokens.ts';
 
 export type RoleName = 'ingest' | 'router' | 'edge' | 'providers';
 
@@ -37,6 +38,9 @@ export interface RunningCluster extends AsyncDisposable {
   readonly members: readonly RunningRole[];
   readonly stack: Stack;
   readonly directory: string;
+  /** Of a backend that may do everything. */
+  readonly apiKey: string;
+  tokenOf(userId: string): Promise<string>;
   /** One more process of the role, on ports of its own, not started yet; it goes with the cluster. */
   add(role: RoleName): Promise<RunningRole>;
 }
@@ -56,6 +60,8 @@ export async function startRunningCluster(
     CARILLON_REDIS_URL: stack.redisUrl,
     CARILLON_OPS_PORT: '0',
     CARILLON_LOG_LEVEL: 'warn',
+    CARILLON_JWT_SECRET: TEST_SECRET,
+    CARILLON_DATA_DIR: join(directory, 'data'),
     ...env,
   };
   const members: RunningRole[] = [];
@@ -96,6 +102,8 @@ export async function startRunningCluster(
     members,
     stack,
     directory,
+    apiKey: await backendToken(),
+    tokenOf: (userId) => userToken(userId),
     add,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RoleProcess } from './processes.ts';
+import { backendToken, TEST_SECRET, userToken } from './tokens.ts';
 
 export interface RunningMesh extends AsyncDisposable {
   readonly process: RoleProcess;
@@ -11,6 +12,9 @@ export interface RunningMesh extends AsyncDisposable {
   readonly ops: string;
   /** Data and log. */
   readonly directory: string;
+  /** Of a backend that may do everything. */
+  readonly apiKey: string;
+  tokenOf(userId: string): Promise<string>;
 }
 
 const FREE_PORTS = {
@@ -21,6 +25,7 @@ const FREE_PORTS = {
   CARILLON_OPS_PORT: '0',
   CARILLON_LINK_PORT: '0',
   CARILLON_LOG_LEVEL: 'warn',
+  CARILLON_JWT_SECRET: TEST_SECRET,
 };
 
 /** `env`: more `CARILLON_*` and `OTEL_*` settings. */
@@ -41,6 +46,8 @@ export async function startRunningMesh(env: NodeJS.ProcessEnv = {}): Promise<Run
     edge: edge ?? '',
     ops: ops ?? '',
     directory,
+    apiKey: await backendToken(),
+    tokenOf: (userId) => userToken(userId),
     async [Symbol.asyncDispose]() {
       await process.end('SIGTERM');
       await rm(directory, { recursive: true, force: true });

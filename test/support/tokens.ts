@@ -1,4 +1,5 @@
 // Tokens and keys for tests, and an authenticator that takes them, without a store.
+import { SignJWT } from 'jose';
 import { type MadeApiKey, makeApiKey } from '../../runtime/api-key.ts';
 import { TokenAuthenticator } from '../../runtime/authenticator.tokens.ts';
 import type { Authenticator, UserAuthenticator } from '../../runtime/authenticator.ts';
@@ -40,6 +41,16 @@ export const userHeaders = async (
   userId: string,
   options?: UserTokenOptions,
 ): Promise<{ authorization: string }> => bearer(await userToken(userId, options));
+
+/** A backend's token that a mesh with `TEST_SECRET` takes; it does not expire. */
+export const backendToken = ({
+  tenant = DEFAULT_TENANT,
+  scopes = ['*'],
+}: {
+  tenant?: string;
+  scopes?: readonly string[];
+} = {}): Promise<string> =>
+  new SignJWT({ tenant, scopes: [...scopes] }).setProtectedHeader({ alg: 'HS256' }).sign(secret);
 
 /** Keys and revocations as a test sets them. */
 export class TestCredentials implements Credentials {
