@@ -4,6 +4,7 @@ import { createConnectTransport } from '@connectrpc/connect-node';
 import { EdgeService } from '../gen/carillon/v1/edge_pb.ts';
 import { IngestService } from '../gen/carillon/v1/ingest_pb.ts';
 import { Channel } from '../gen/carillon/v1/notification_pb.ts';
+import { bearer } from '../runtime/bearer.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { grpcClient } from '../runtime/grpc-service.ts';
 import { startRunningCluster } from '../test/support/running-cluster.ts';
@@ -17,6 +18,8 @@ const SECONDS = 4;
 interface Mesh extends AsyncDisposable {
   readonly ingest: string;
   readonly edge: string;
+  readonly apiKey: string;
+  tokenOf(userId: string): Promise<string>;
 }
 
 interface Latency {
@@ -25,11 +28,15 @@ interface Latency {
 }
 
 /** Users with a stream each; `arrived` is told what comes, with the title that the sender gave it. */
-async function listen(edge: string, signal: AbortSignal, arrived: (title: string) => void): Promise<void> {
+async function listen(
+  { edge, tokenOf }: Mesh,
+  signal: AbortSignal,
+  arrived: (title: string) => void,
+): Promise<void> {
   const hellos: Promise<void>[] = [];
   for (let user = 0; user < USERS; user++) {
     const client = createClient(EdgeService, createConnectTransport({ baseUrl: edge, httpVersion: '1.1' }));
-    const headers = { 'x-carillon-user': `bench-${user}` };
+    const headers = bearer(await tokenOf(`bench-${user}`));
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     hellos.push(promise);
     const follow = async () => {
@@ -62,11 +69,11 @@ async function listen(edge: string, signal: AbortSignal, arrived: (title: string
 
 /** Sends at an even pace, and waits until all have arrived. */
 async function measure(
-  ingest: string,
+  { ingest, apiKey }: Mesh,
   waiting: Map<string, (atMs: number) => void>,
   name: string,
 ): Promise<Latency> {
-  using client = grpcClient(IngestService, new URL(ingest).host);
+  using client = grpcClient(IngestService, new URL(ingest).host, { headers: bearer(apiKey) });
   const startMs = systemClock.monotonic();
   const taken: Promise<number>[] = [];
   for (let sent = 0; sent < PER_SECOND * SECONDS; ) {
@@ -99,12 +106,12 @@ async function measured(
 ): Promise<Latency> {
   const stop = new AbortController();
   const waiting = new Map<string, (atMs: number) => void>();
-  await listen(mesh.edge, AbortSignal.any([signal, stop.signal]), (title) =>
+  await listen(mesh, AbortSignal.any([signal, stop.signal]), (title) =>
     waiting.get(title)?.(systemClock.monotonic()),
   );
   const found: Latency[] = [];
   for (let round = 0; round <= rounds; round++) {
-    const latency = await measure(mesh.ingest, waiting, `${label}-${round}`);
+    const latency = await measure(mesh, waiting, `${label}-${round}`);
     waiting.clear();
     progress(
       `${label}, round ${round}${round === 0 ? ' (warm-up)' : ''}: p50 ${latency.p50.toFixed(1)} ms, p99 ${latency.p99.toFixed(1)} ms`,

@@ -1,10 +1,12 @@
-// G7: what one Send costs the server's CPU, validated and traced, up to the commit queue, beside a bare grpc-js handler.
+// G7: what one Send costs the server's CPU, authorised, validated and traced, up to the commit queue, beside a bare grpc-js handler.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type Bench, type BenchContext, compareCosts, type Row } from './bench.ts';
+import type { Calls } from './unary-send/caller.ts';
+import type { Serving } from './unary-send/server.ts';
 
 const CALLS = 10_000;
 const WARM_UP_CALLS = 20_000;
@@ -47,22 +49,22 @@ async function run({ rounds, progress, signal }: BenchContext): Promise<Row[]> {
     server.send({});
     return (await heard<{ cpuUs: number }>(server)).cpuUs;
   };
-  const perCall = async (server: ChildProcess, port: number, calls: number) => {
+  const perCall = async (server: ChildProcess, serving: Serving, calls: number) => {
     const before = await cpuUs(server);
-    caller.send({ port, calls });
+    caller.send({ ...serving, calls } satisfies Calls);
     await heard(caller);
     return ((await cpuUs(server)) - before) / calls;
   };
   const sides = await Promise.all(
     [traced, untraced, bare].map(async (server) => ({
       server,
-      port: (await heard<{ port: number }>(server)).port,
+      serving: await heard<Serving>(server),
       us: [] as number[],
     })),
   );
-  for (const { server, port } of sides) await perCall(server, port, WARM_UP_CALLS);
+  for (const { server, serving } of sides) await perCall(server, serving, WARM_UP_CALLS);
   for (let round = 1; round <= rounds; round++) {
-    for (const side of sides) side.us.push(await perCall(side.server, side.port, CALLS));
+    for (const side of sides) side.us.push(await perCall(side.server, side.serving, CALLS));
     const [a, b, c] = sides.map(({ us }) => us.at(-1)!.toFixed(1));
     progress(`round ${round} of ${rounds}: traced ${a} µs, untraced ${b} µs, bare ${c} µs`);
   }
@@ -70,7 +72,7 @@ async function run({ rounds, progress, signal }: BenchContext): Promise<Row[]> {
   const row = (name: string, other: number[], target: number) =>
     compareCosts({ goal: 'G7', name, unit: 'cpu_us/call', ours: tracedUs, other, target });
   return [
-    row('unary Send, validated and traced, against a bare handler', bareUs, 0.7),
+    row('unary Send, authorised, validated and traced, against a bare handler', bareUs, 0.7),
     row('unary Send, 1 % sampled, against tracing off', untracedUs, 0.95),
   ];
 }
@@ -79,7 +81,7 @@ export const bench: Bench = {
   name: 'unary-send',
   goals: ['G7'],
   about:
-    'server CPU per unary gRPC Send on one port for all protocols, validated, traced (1 % sampled), counted and queued, with commits that return at once; ' +
+    'server CPU per unary gRPC Send on one port for all protocols, with an API key, validated, traced (1 % sampled), counted and queued, with commits that return at once; ' +
     'against grpc-js alone with a handler that decodes and answers, and against ourselves without tracing. The caller is a grpc-js client in another process, 64 at once.',
   run,
 };

@@ -5,7 +5,7 @@ import { EnvelopeCounter } from './envelope-counter.ts';
 
 const HEAD_END = '\r\n\r\n';
 
-export function openHttp1(port: number, { user, token, cursor }: Caller, sink: StreamSink): Socket {
+export function openHttp1(port: number, { token, cursor }: Caller, sink: StreamSink): Socket {
   const counter = new EnvelopeCounter(sink);
   const request = requestOf(cursor);
   const socket = connect({ host: '127.0.0.1', port, noDelay: true });
@@ -16,7 +16,7 @@ export function openHttp1(port: number, { user, token, cursor }: Caller, sink: S
   let size = '';
   socket.write(
     `POST ${subscribePath} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/connect+proto\r\n` +
-      `connect-protocol-version: 1\r\nuser-agent: bench\r\nx-carillon-user: ${user}\r\nauthorization: Bearer ${token}\r\ncontent-length: ${request.length}\r\n\r\n`,
+      `connect-protocol-version: 1\r\nuser-agent: bench\r\nauthorization: Bearer ${token}\r\ncontent-length: ${request.length}\r\n\r\n`,
   );
   socket.write(request);
   socket.on('data', (bytes: Buffer) => {

@@ -42,7 +42,7 @@ function text(value: string): Buffer {
   return Buffer.concat([Buffer.from(length), Buffer.from(value, 'latin1')]);
 }
 
-function opening(port: number, { user, token, cursor }: Caller): Buffer {
+function opening(port: number, { token, cursor }: Caller): Buffer {
   const settings = Buffer.from([0, 4, 0, 0, 0, 0]);
   settings.writeUInt32BE(WINDOW_BYTES, 2);
   const window = Buffer.alloc(4);
@@ -55,7 +55,6 @@ function opening(port: number, { user, token, cursor }: Caller): Buffer {
     field('content-type', 'application/connect+proto'),
     field('connect-protocol-version', '1'),
     field('user-agent', 'bench'),
-    field('x-carillon-user', user),
     field('authorization', `Bearer ${token}`),
   ];
   return Buffer.concat([

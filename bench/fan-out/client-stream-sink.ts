@@ -4,7 +4,6 @@ import { EdgeService, SubscribeRequestSchema } from '../../gen/carillon/v1/edge_
 
 /** Whose stream it is, and where it resumes. */
 export interface Caller {
-  readonly user: string;
   readonly token: string;
   readonly cursor: string | undefined;
 }

@@ -77,7 +77,7 @@ function open({ kind, port, from, count: total, parallel, cursor, checkOrder }: 
       },
       ...(checkOrder && index === 0 && { onMessage: check(cursor) }),
     };
-    const socket = openers[kind](port, { user: `u-${from + index}`, token: tokens[index]!, cursor }, sink);
+    const socket = openers[kind](port, { token: tokens[index]!, cursor }, sink);
     sockets.add(socket);
   };
   for (let index = 0; index < parallel; index++) openOne();

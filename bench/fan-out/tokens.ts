@@ -9,9 +9,13 @@ const AUDIENCE = 'carillon';
 const LIFE_SECONDS = 3_600;
 const ID_BYTES = 12;
 
-export const secret = Buffer.alloc(32, 'benchmark');
-export const issuer = ISSUER;
-export const audience = AUDIENCE;
+const secret = Buffer.alloc(32, 'benchmark');
+/** What our own verifier is set up with. */
+export const verification = { secret, issuer: ISSUER, audience: [AUDIENCE] };
+// Imported once, as ours does: from bytes each check would cost half as much again.
+const key = await crypto.subtle.importKey('raw', secret, { name: 'HMAC', hash: 'SHA-256' }, false, [
+  'verify',
+]);
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 const head = part({ alg: 'HS256', typ: 'JWT' });
@@ -34,7 +38,7 @@ export function newToken(userId: string): string {
 
 /** The user that the token names; rejects when it is not good. */
 export async function userOf(token: string): Promise<string> {
-  const { payload } = await jwtVerify(token, secret, {
+  const { payload } = await jwtVerify(token, key, {
     algorithms: ['HS256'],
     issuer: ISSUER,
     audience: AUDIENCE,

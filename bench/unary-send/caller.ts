@@ -1,11 +1,20 @@
-// A process that calls Send so many times, 64 at once, on the port it is told.
+// A process that calls Send so many times, 64 at once, on the port and with the key it is told.
 import { create } from '@bufbuild/protobuf';
 import { IngestService, SendRequestSchema } from '../../gen/carillon/v1/ingest_pb.ts';
+import { bearer } from '../../runtime/bearer.ts';
 import { grpcClient } from '../../runtime/grpc-service.ts';
+
+export interface Calls {
+  port: number;
+  /** The API key that every call brings. */
+  key: string;
+  calls: number;
+}
 
 const IN_FLIGHT = 64;
 const clients = new Map<number, ReturnType<typeof open>>();
-const open = (port: number) => grpcClient(IngestService, `127.0.0.1:${port}`);
+const open = (port: number, key: string) =>
+  grpcClient(IngestService, `127.0.0.1:${port}`, { headers: bearer(key) });
 
 const request = create(SendRequestSchema, {
   notification: {
@@ -21,8 +30,8 @@ const request = create(SendRequestSchema, {
   },
 });
 
-async function call(port: number, calls: number): Promise<void> {
-  const client = clients.get(port) ?? open(port);
+async function call({ port, key, calls }: Calls): Promise<void> {
+  const client = clients.get(port) ?? open(port, key);
   clients.set(port, client);
   let left = calls;
   const worker = async () => {
@@ -31,8 +40,8 @@ async function call(port: number, calls: number): Promise<void> {
   await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
 }
 
-process.on('message', async ({ port, calls }: { port: number; calls: number }) => {
-  await call(port, calls);
+process.on('message', async (calls: Calls) => {
+  await call(calls);
   process.send?.({ done: true });
 });
 process.on('disconnect', () => process.exit());

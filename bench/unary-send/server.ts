@@ -1,4 +1,4 @@
-// A process with one server of Send in it: ours up to the commit queue, traced or not, or a bare grpc-js handler that only decodes and answers.
+// A process with one server of Send in it: ours with keys, up to the commit queue, traced or not, or a bare grpc-js handler that only decodes and answers.
 import { create } from '@bufbuild/protobuf';
 import * as grpc from '@grpc/grpc-js';
 import type { Handoff } from '../../eventlog/event-log.ts';
@@ -12,6 +12,7 @@ import { createMetrics } from '../../runtime/metrics.ts';
 import { openPort } from '../../runtime/one-port.ts';
 import { openTracing } from '../../runtime/tracing.otlp.ts';
 import type { Database } from '../../storage/database.ts';
+import { testTokens } from '../../test/support/tokens.ts';
 
 const answer = <R>(rows: R[]) =>
   Promise.resolve({ rows, rowCount: rows.length, command: '', oid: 0, fields: [] });
@@ -31,8 +32,15 @@ const nowhere: Handoff = {
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 
+export interface Serving {
+  port: number;
+  /** For the calls. */
+  key: string;
+}
+
 /** `collector`: where one call in a hundred sends its spans; undefined: tracing is off. */
-async function serveOurs(collector: string | undefined): Promise<number> {
+async function serveOurs(collector: string | undefined): Promise<Serving> {
+  const tokens = await testTokens();
   const tracing = openTracing({
     environment: {
       OTEL_EXPORTER_OTLP_ENDPOINT: collector,
@@ -47,6 +55,7 @@ async function serveOurs(collector: string | undefined): Promise<number> {
     log: silentLog,
     metrics: createMetrics(),
     tracing,
+    authenticator: tokens.authenticator,
   });
   const port = await openPort({
     host: '127.0.0.1',
@@ -55,25 +64,25 @@ async function serveOurs(collector: string | undefined): Promise<number> {
     maxMessageBytes: limits.ingestMessageBytes,
     log: silentLog,
   });
-  return port.port;
+  return { port: port.port, key: tokens.backendKey({ scopes: ['notifications:send'] }).key };
 }
 
-function serveBare(): Promise<number> {
+function serveBare(): Promise<Serving> {
   const server = new grpc.Server();
   const send: grpc.handleUnaryCall<unknown, unknown> = (_call, callback) =>
     callback(null, create(SendResponseSchema, { notificationId: systemIds.uuid() }));
   server.addService(grpcService(IngestService), { send });
   return new Promise((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) =>
-      error ? reject(error) : resolve(port),
+      error ? reject(error) : resolve({ port, key: 'of-no-account' }),
     ),
   );
 }
 
-const port = await (process.argv[2] === 'ours' ? serveOurs(process.argv[3]) : serveBare());
+const serving = await (process.argv[2] === 'ours' ? serveOurs(process.argv[3]) : serveBare());
 process.on('message', () => {
   const { user, system } = process.cpuUsage();
   process.send?.({ cpuUs: user + system });
 });
 process.on('disconnect', () => process.exit());
-process.send?.({ port });
+process.send?.(serving);
