@@ -59,7 +59,7 @@ export function clientAddress(
   let address = plainAddress(remote);
   if (address === undefined) return undefined;
   if (!trusted.has(address)) return countedAs(address);
-  const hops = forwardedFor?.split(',').slice(-limits.forwardedHopsCount) ?? [];
+  const hops = forwardedFor?.trim() ? forwardedFor.split(',').slice(-limits.forwardedHopsCount) : [];
   for (let at = hops.length - 1; at >= 0; at--) {
     const hop = plainAddress(hops[at] ?? '');
     // A proxy that is trusted wrote it, and does not know either: what stands before is anybody's.

@@ -10,7 +10,7 @@ type FrameKind = NonNullable<Frame['case']>;
 type FrameOf<C extends FrameKind> = Extract<Frame, { case: C }>;
 
 export class FakeStream implements ClientStream {
-  readonly remoteAddress = '127.0.0.1:1';
+  readonly remoteAddress: string = '127.0.0.1:1';
   readonly frames: Frame[] = [];
   /** The client reads nothing: whatever is sent stays in the buffer. */
   stuck = false;

@@ -2,6 +2,7 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { edgeOfSession, type Signal } from '../cluster/edge-link.ts';
+import type { Ownership } from '../cluster/ownership.ts';
 import { ReauthenticatedSchema, SignalOutcome, SignalSchema } from '../gen/carillon/v1/edge_link_pb.ts';
 import type {
   ReauthenticateRequest,
@@ -20,6 +21,7 @@ import type { Signals } from './signals.ts';
 export interface SessionCallsOptions {
   hub: Hub;
   signals: Signals;
+  ownership: Pick<Ownership, 'member'>;
   node: string;
   ids: Ids;
 }
@@ -62,13 +64,21 @@ export class SessionCalls {
     return edge !== '' && edge !== this.#options.node;
   }
 
+  /** The start of the edge that the session names is still a member. */
+  #mayStand(sessionId: string): boolean {
+    const edge = edgeOfSession(sessionId);
+    const member = this.#options.ownership.member(edge);
+    return member !== undefined && sessionId.startsWith(`${edge}.${member.incarnation}.`);
+  }
+
   async #say(caller: Caller, sessionId: string, what: Signal['what']): Promise<void> {
     const { hub, signals, ids } = this.#options;
     const signal = signalOf(caller, sessionId, what);
     let outcome: SignalOutcome = SignalOutcome.NO_SESSION;
     if (hub.isOwn(sessionId)) outcome = applySignal(hub, signal);
     else if (this.#isElsewhere(sessionId)) outcome = await signals.send(signal);
-    if (outcome === SignalOutcome.NO_SESSION) throw new CarillonError('SESSION_UNKNOWN');
+    const lost = outcome === SignalOutcome.UNREACHABLE && !this.#mayStand(sessionId);
+    if (lost || outcome === SignalOutcome.NO_SESSION) throw new CarillonError('SESSION_UNKNOWN');
     if (outcome !== SignalOutcome.DONE)
       throw new CarillonError('EDGE_UNREACHABLE', undefined, {
         retryAfterMs: delayMs(limits.signalRetryMs, ids),

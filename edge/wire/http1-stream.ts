@@ -8,7 +8,6 @@ import { type KernelHandle, kernelHandle, writeToKernel } from './kernel-writer.
 import { type Protocol, streamEnd } from './protocol.ts';
 import { frameBytes, putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
-const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 const CRLF = Buffer.from('\r\n');
 /** Room before a slot's frames for the chunk's size and line end. */
 const HEAD_BYTES = 8;
@@ -61,17 +60,16 @@ export class Http1Stream extends WireStream {
   /** The response's head is out, and the socket gives its bytes to the kernel at once. */
   #direct = false;
   readonly #socket: Socket;
-  #opening: string | undefined;
+  /** The response's head goes with the first message: a client that comes back gets one packet. */
+  #begun = false;
 
   /** `heldByNode`: node:http reads this socket, and goes on doing so. */
   constructor(shared: StreamOwner, protocol: Protocol, socket: Socket, heldByNode = false) {
     super(shared, protocol);
     this.#socket = socket;
-    this.#opening = responseHead(protocol, shared.clock.now());
     owners.set(socket, this);
     socket.on('end', onEnd).on('close', onClose).on('drain', onDrain).on('error', onError);
     if (!heldByNode) socket.on('data', onData);
-    this.queueFlush();
   }
 
   get remoteAddress(): string {
@@ -125,7 +123,8 @@ export class Http1Stream extends WireStream {
 
   protected write(): void {
     const slot = this.#slot;
-    if (slot === undefined || this.#opening !== undefined) this.#writeFirst(slot);
+    if (slot === undefined) return;
+    if (!this.#begun) this.#writeFirst(slot);
     else if (this.#direct && this.unsentBytes === 0) this.#writeSlot(slot);
     else {
       // TLS holds on to what it is given until it is encrypted, and a socket that waits until it has sent the rest.
@@ -164,13 +163,16 @@ export class Http1Stream extends WireStream {
     else loseSlot(slot);
   }
 
-  /** The response's head, with what waits behind it. */
-  #writeFirst(slot: FrameSlot | undefined): void {
-    if (this.#opening === undefined) return;
-    const head = Buffer.from(this.#opening, 'latin1');
-    this.#opening = undefined;
-    this.#write(slot ? Buffer.concat([head, this.#chunk(slot)]) : head);
-    if (slot) giveBackSlot(slot);
+  /** The response's head, unless it has been said. */
+  #head(): Buffer[] {
+    if (this.#begun) return [];
+    this.#begun = true;
+    return [Buffer.from(responseHead(this.protocol, this.owner.clock.now()), 'latin1')];
+  }
+
+  #writeFirst(slot: FrameSlot): void {
+    this.#write(Buffer.concat([...this.#head(), this.#chunk(slot)]));
+    giveBackSlot(slot);
     this.#direct = !this.protocol.base64 && !('encrypted' in this.#socket);
     if (this.#direct) this.#handle = kernelHandle(this.#socket);
   }
@@ -183,16 +185,12 @@ export class Http1Stream extends WireStream {
 
   protected finish(error: CarillonError | undefined): void {
     const { frame, trailers } = streamEnd(this.protocol, error);
-    const socket = this.#socket;
-    if (frame) {
-      const body = this.protocol.base64 ? toBase64(frame) : frame;
-      socket.write(Buffer.concat(chunkOf([body])));
-    }
-    if (trailers) {
-      let text = '0\r\n';
-      for (const [name, value] of trailers) text += `${name}: ${value}\r\n`;
-      socket.end(`${text}\r\n`, 'latin1');
-    } else socket.end(LAST_CHUNK);
+    const parts: Uint8Array[] = this.#head();
+    if (frame) parts.push(...chunkOf([this.protocol.base64 ? toBase64(frame) : frame]));
+    let last = '0\r\n';
+    for (const [name, value] of trailers ?? []) last += `${name}: ${value}\r\n`;
+    parts.push(Buffer.from(`${last}\r\n`, 'latin1'));
+    this.#socket.end(Buffer.concat(parts));
   }
 }
 

@@ -65,9 +65,17 @@ export class Http2Stream extends WireStream {
     this.#session = stream.session;
     this.#stream[owner] = this;
     stream.on('close', onClose).on('drain', onDrain).on('error', onError);
-    stream.respond(responseHeaders(protocol, shared.clock.now()), {
-      waitForTrailers: protocol.family === 'grpc',
-    });
+  }
+
+  /** The response's headers go with the first message. False when the stream was reset meanwhile, which `close` will say. */
+  #respond(): boolean {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return false;
+    if (!stream.headersSent)
+      stream.respond(responseHeaders(this.protocol, this.owner.clock.now()), {
+        waitForTrailers: this.protocol.family === 'grpc',
+      });
+    return true;
   }
 
   get remoteAddress(): string {
@@ -133,9 +141,9 @@ export class Http2Stream extends WireStream {
 
   protected write(): void {
     const bytes = this.#take();
-    if (bytes === undefined) return;
-    this.#handedBytes += bytes.length;
     this.pendingBytes = 0;
+    if (bytes === undefined || !this.#respond()) return;
+    this.#handedBytes += bytes.length;
     this.#stream.write(this.protocol.base64 ? Buffer.from(bytes.toString('base64')) : bytes);
   }
 
@@ -147,6 +155,7 @@ export class Http2Stream extends WireStream {
   protected finish(error: CarillonError | undefined): void {
     const { frame, trailers } = streamEnd(this.protocol, error);
     const stream = this.#stream;
+    if (!this.#respond()) return;
     if (frame) {
       stream.end(this.protocol.base64 ? Buffer.from(Buffer.from(frame).toString('base64')) : frame);
       return;

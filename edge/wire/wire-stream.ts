@@ -42,11 +42,11 @@ export abstract class WireStream implements ClientStream, Flushable {
   /** The turn in which a message was written at once; negative when a second one came in it, which waits for its end. */
   #turn = 0;
   protected readonly protocol: Protocol;
-  readonly #owner: StreamOwner;
+  protected readonly owner: StreamOwner;
   #rare: Rare | undefined;
 
   constructor(owner: StreamOwner, protocol: Protocol) {
-    this.#owner = owner;
+    this.owner = owner;
     this.protocol = protocol;
     owner.streams.add(this);
   }
@@ -87,7 +87,7 @@ export abstract class WireStream implements ClientStream, Flushable {
     if (this.pendingBytes === 0) {
       const direct = this.hold(head, tail) && !this.#queued && !this.#bursts;
       if (direct) {
-        const { turn } = this.#owner.queue;
+        const { turn } = this.owner.queue;
         if (this.#turn !== turn) {
           this.#turn = turn;
           this.pendingBytes = size;
@@ -106,7 +106,7 @@ export abstract class WireStream implements ClientStream, Flushable {
 
   protected queueFlush(): void {
     this.#queued = true;
-    this.#owner.queue.add(this);
+    this.owner.queue.add(this);
   }
 
   flush(): void {
@@ -163,7 +163,7 @@ export abstract class WireStream implements ClientStream, Flushable {
     this.flush();
     if (this.#over) return;
     this.#over = true;
-    this.#owner.ended.set(this, this.#owner.clock.now());
+    this.owner.ended.set(this, this.owner.clock.now());
     this.finish(error);
     queueMicrotask(() => this.closed('server'));
   }
@@ -182,7 +182,7 @@ export abstract class WireStream implements ClientStream, Flushable {
     rare.drained = undefined;
     this.pendingBytes = 0;
     rare.deadline?.[Symbol.dispose]();
-    this.#owner.streams.delete(this);
+    this.owner.streams.delete(this);
     const listener = rare.closed;
     rare.closed = undefined;
     listener?.(why);
@@ -191,7 +191,7 @@ export abstract class WireStream implements ClientStream, Flushable {
   /** The transport is closed. `why` counts only if nothing was known before. */
   gone(why: CloseReason): void {
     this.closed(why);
-    this.#owner.ended.delete(this);
+    this.owner.ended.delete(this);
   }
 
   /** Cuts the stream when nothing of what waits was taken for `limits.streamStalledMs`. */
