@@ -1,7 +1,11 @@
 // The names that people write and read for the numbers of the protocol: QUEUED, in_app, critical.
 import type { DescEnum } from '@bufbuild/protobuf';
 import { type Timestamp, timestampDate } from '@bufbuild/protobuf/wkt';
-import { BreakerStateSchema } from '../gen/carillon/v1/admin_pb.ts';
+import {
+  type BackgroundPolicy,
+  BackgroundPolicySchema,
+  BreakerStateSchema,
+} from '../gen/carillon/v1/admin_pb.ts';
 import { ActivitySchema, type Platform, PlatformSchema, ResumeSchema } from '../gen/carillon/v1/edge_pb.ts';
 import { CancelOutcomeSchema } from '../gen/carillon/v1/ingest_pb.ts';
 import {
@@ -33,6 +37,7 @@ export const channelName = lowerName(ChannelSchema);
 export const laneName = lowerName(LaneSchema);
 export const activityName = lowerName(ActivitySchema);
 export const platformName = lowerName(PlatformSchema);
+export const backgroundName = lowerName(BackgroundPolicySchema);
 
 /** Reads a name back; UNSPECIFIED is not one that can be asked for. Throws USAGE with all names. */
 function numberOf<E extends number>(desc: DescEnum, what: string, written: string): E {
@@ -47,6 +52,8 @@ export const channelNumber = (written: string) => numberOf<Channel>(ChannelSchem
 export const laneNumber = (written: string) => numberOf<Lane>(LaneSchema, 'The lane', written);
 export const platformNumber = (written: string) =>
   numberOf<Platform>(PlatformSchema, 'The platform', written);
+export const backgroundNumber = (written: string) =>
+  numberOf<BackgroundPolicy>(BackgroundPolicySchema, 'The background policy', written);
 export const conditionNumber = (written: string) =>
   numberOf<EscalationCondition>(EscalationConditionSchema, 'The condition', written);
 

@@ -5,6 +5,7 @@ import type { CarillonError } from '../runtime/errors.ts';
 import { carillonError } from '../runtime/wire-errors.ts';
 import type { Cli } from './cli.ts';
 import { cancelCommand } from './commands/cancel.ts';
+import { categoriesCommand } from './commands/categories.ts';
 import { configCommand } from './commands/config.ts';
 import { devicesCommand } from './commands/devices.ts';
 import { dlqCommand } from './commands/dlq.ts';
@@ -53,6 +54,7 @@ export function createProgram(cli: Cli): Command {
     tokensCommand,
     keysCommand,
     devicesCommand,
+    categoriesCommand,
     providersCommand,
     sandboxCommand,
     dlqCommand,

@@ -17,6 +17,7 @@ import { listProviderReports } from '../storage/provider-reports.ts';
 import { listSandboxMessages } from '../storage/sandbox.ts';
 import { getUser, putUser } from '../storage/users.ts';
 import { createApiKey, listApiKeys, revokeApiKey } from './api-keys.ts';
+import { deleteCategory, listCategories, putCategory } from './categories.ts';
 import { replayDeadLetters } from './replay.ts';
 import { createToken, revokeTokens } from './tokens.ts';
 import { checkedUser } from './user-rules.ts';
@@ -31,7 +32,7 @@ export interface AdminOptions {
 
 const PAGE = 100;
 
-function adminService(options: AdminOptions): Partial<ServiceImpl<typeof AdminService>> {
+function adminService(options: AdminOptions): ServiceImpl<typeof AdminService> {
   const { db, handoff } = options;
   return {
     async putUser({ user }, call) {
@@ -93,7 +94,11 @@ function adminService(options: AdminOptions): Partial<ServiceImpl<typeof AdminSe
         ...(userId !== '' && { userId }),
       });
       return {
-        messages: messages.map(({ atMs, ...message }) => ({ ...message, at: timestampFromMs(atMs) })),
+        messages: messages.map(({ atMs, clearedAtMs, ...message }) => ({
+          ...message,
+          at: timestampFromMs(atMs),
+          ...(clearedAtMs !== undefined && { clearedAt: timestampFromMs(clearedAtMs) }),
+        })),
       };
     },
 
@@ -102,6 +107,9 @@ function adminService(options: AdminOptions): Partial<ServiceImpl<typeof AdminSe
     createApiKey: (request, call) => createApiKey(options, request, call),
     listApiKeys: (request, call) => listApiKeys(options, request, call),
     revokeApiKey: (request, call) => revokeApiKey(options, request, call),
+    putCategory: (request, call) => putCategory(options, request, call),
+    listCategories: (request, call) => listCategories(options, request, call),
+    deleteCategory: (request, call) => deleteCategory(options, request, call),
   };
 }
 

@@ -38,6 +38,7 @@ function listCommand(cli: Cli): Command {
           title: message.title,
           body: message.body,
           at: isoTime(message.at),
+          cleared_at: isoTime(message.clearedAt),
         });
       return;
     }
@@ -48,9 +49,12 @@ function listCommand(cli: Cli): Command {
       oneLine(message.userId),
       oneLine(message.address),
       message.notificationId,
+      clockTime(cli, message.clearedAt),
       oneLine(message.title || message.body),
     ]);
-    cli.terminal.out(table(['at', 'channel', 'user', 'address', 'notification', 'title'], rows));
+    cli.terminal.out(
+      table(['at', 'channel', 'user', 'address', 'notification', 'taken back', 'title'], rows),
+    );
   });
 }
 

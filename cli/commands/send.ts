@@ -2,16 +2,11 @@
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromDate } from '@bufbuild/protobuf/wkt';
 import type { Command } from 'commander';
-import {
-  type Escalation,
-  EscalationSchema,
-  type Notification,
-  NotificationSchema,
-} from '../../gen/carillon/v1/notification_pb.ts';
-import { durationMs } from '../../runtime/config.ts';
+import { type Notification, NotificationSchema } from '../../gen/carillon/v1/notification_pb.ts';
 import { type Cli, commaList, command, printJson, usage } from '../cli.ts';
 import { ingestClient, reaching, type TargetOptions } from '../clients.ts';
-import { channelNumber, conditionNumber, laneNumber } from '../names.ts';
+import { escalationStep, milliseconds } from '../escalation.ts';
+import { channelNumber, laneNumber } from '../names.ts';
 
 interface SendOptions extends TargetOptions {
   to: string[];
@@ -27,22 +22,6 @@ interface SendOptions extends TargetOptions {
   key?: string;
   at?: string;
   ttl?: string;
-}
-
-function milliseconds(written: string, option: string): number {
-  const ms = durationMs(written);
-  if (ms === undefined) throw usage(`${option} takes a duration such as 30s, 5m or 1h, not ${written}.`);
-  return ms;
-}
-
-/** `in_app`, `push:30s`, `email:1h:not_read`: the channel, how long the step before may take, what stops this one. */
-function escalationStep(written: string): Escalation {
-  const [channel = '', after, condition] = written.split(':');
-  return create(EscalationSchema, {
-    channel: channelNumber(channel),
-    after: after ? durationFromMs(milliseconds(after, '--escalate')) : undefined,
-    condition: condition ? conditionNumber(condition) : undefined,
-  });
 }
 
 function sendTime(written: string) {
