@@ -13,6 +13,8 @@ import { decisionsOf } from './decisions.ts';
 
 const at = (second: number) => new Date(1_800_000_000_000 + second * 1_000);
 
+const notCleared = { clear_outcome: '', clear_error: '', cleared_at: null };
+
 const base: Explanation = {
   notification: {
     id: '0199aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee',
@@ -36,7 +38,7 @@ test('what a provider answered stands before what followed from it, though it wa
     afterMs: 0,
     until: 'ack' as const,
   }));
-  const attempt = { address: 'a', provider_message_id: '', started_at: at(10) };
+  const attempt = { address: 'a', provider_message_id: '', started_at: at(10), ...notCleared };
   const decisions = decisionsOf({
     ...base,
     deliveries: [
@@ -50,6 +52,8 @@ test('what a provider answered stands before what followed from it, though it wa
         updated_at: at(13),
         due_at: null,
         created_at: at(1),
+        clear_due_at: null,
+        clear_tries: 0,
         step: 1,
         steps,
         inputs: {
@@ -101,6 +105,8 @@ test('from the inbox over push to email', () => {
         updated_at: at(31),
         due_at: null,
         created_at: at(1),
+        clear_due_at: null,
+        clear_tries: 0,
         step: 1,
         steps: [
           { channel: Channel.IN_APP, afterMs: 10_000, until: 'ack' },
@@ -125,6 +131,7 @@ test('from the inbox over push to email', () => {
         error: '451 later',
         started_at: at(12),
         ended_at: at(13),
+        ...notCleared,
       },
       {
         step_channel: Channel.EMAIL,
@@ -135,6 +142,7 @@ test('from the inbox over push to email', () => {
         error: '',
         started_at: at(30),
         ended_at: at(31),
+        ...notCleared,
       },
     ],
   });
@@ -157,4 +165,90 @@ test('nothing decided yet, and nothing decided before it was cancelled', () => {
   expect(decisionsOf(cancelled).at(-1)?.text).toBe(
     'Nothing was decided for this user before it was CANCELLED.',
   );
+});
+
+const planned = (inputs: Explanation['deliveries'][number]['inputs']): Explanation['deliveries'][number] => ({
+  user_id: 'ada',
+  channel: Channel.IN_APP,
+  step_channel: Channel.PUSH,
+  state: DeliveryState.DELIVERED,
+  reason: '',
+  attempts: 1,
+  updated_at: at(20),
+  due_at: null,
+  created_at: at(1),
+  clear_due_at: null,
+  clear_tries: 0,
+  step: 1,
+  steps: [
+    { channel: Channel.IN_APP, afterMs: 10_000, until: 'ack' },
+    { channel: Channel.PUSH, afterMs: 0, until: 'ack' },
+  ],
+  inputs,
+});
+
+test.each([
+  [{ decided: 'ONLINE', online: true, foreground: true, known: true }, 'The user was connected.'],
+  [
+    { decided: 'ONLINE', online: true, foreground: false, background: 'stream', background_from: 'lane' },
+    'The user was connected but did not look at the app; its lane leaves that to the stream.',
+  ],
+  [
+    { decided: 'BACKGROUND', foreground: false, background: 'stream_and_push', background_from: 'category' },
+    'The user was connected but did not look at the app; its category asks for the push at once.',
+  ],
+  [
+    { decided: 'UNKNOWN', known: false },
+    'Where the user was was not known: the edges were asked, and the ack deadline decides.',
+  ],
+  [{ decided: 'OFFLINE', known: true }, 'The user was not connected.'],
+  [
+    { decided: 'OFFLINE', vanished_ms: 7_000, linger_ms: 5_000, linger_from: 'default' },
+    "The user's last connection had vanished 7000 ms before, longer than the linger of 5000 ms that the mesh gives.",
+  ],
+  [
+    { decided: 'LINGER', vanished_ms: 7_000, linger_ms: 20_000, linger_from: 'category' },
+    "The user's last connection had vanished 7000 ms before, within the linger of 20000 ms that its category gives.",
+  ],
+])('which rule decided, by what was known and whose policy: %j', (inputs, text) => {
+  const [presence] = decisionsOf({ ...base, deliveries: [planned(inputs)] }).filter(
+    ({ rule }) => rule === 'plan.presence',
+  );
+  expect(presence?.text).toBe(text);
+  const { decided: _decided, ...known } = inputs;
+  expect(presence?.inputs).toEqual(
+    Object.fromEntries(Object.entries(known).map(([name, value]) => [name, String(value)])),
+  );
+});
+
+test('a push that was taken back, one that could not be, and one that is still to be', () => {
+  const attempt = {
+    step_channel: Channel.PUSH,
+    provider: 'sandbox',
+    outcome: 'sent',
+    provider_message_id: 'm',
+    error: '',
+    started_at: at(2),
+    ended_at: at(3),
+  };
+  const clear = (address: string, clear_outcome: string, clear_error = '') => ({
+    ...attempt,
+    address,
+    clear_outcome,
+    clear_error,
+    cleared_at: clear_outcome === '' ? null : at(21),
+  });
+  const decisions = decisionsOf({
+    ...base,
+    deliveries: [{ ...planned({}), clear_due_at: at(26), clear_tries: 1 }],
+    attempts: [clear('a', 'cleared'), clear('b', 'failed', 'no answer'), clear('c', '')],
+  }).filter(({ rule }) => rule.startsWith('clear.'));
+  expect(decisions.map(({ rule, text }) => [rule, text])).toEqual([
+    [
+      'clear.waiting',
+      `What was pushed is to be taken back, since a client has it; the next try is at ${at(26).toISOString()}.`,
+    ],
+    ['clear.cleared', 'sandbox took it back from the device, since a client has it.'],
+    ['clear.failed', 'sandbox did not take it back, and is not asked again: no answer.'],
+  ]);
 });

@@ -3,7 +3,12 @@ import { create } from '@bufbuild/protobuf';
 import { timestampDate, timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { channelName, laneName } from '../eventlog/topics.ts';
 import { type Decision, DecisionSchema } from '../gen/carillon/v1/ingest_pb.ts';
-import { Channel, DeliveryState, type Lane, NotificationState } from '../gen/carillon/v1/notification_pb.ts';
+import {
+  type Channel,
+  DeliveryState,
+  type Lane,
+  NotificationState,
+} from '../gen/carillon/v1/notification_pb.ts';
 import type { Step } from '../storage/delivery-row.ts';
 import type {
   ExplainedAttempt,
@@ -18,6 +23,9 @@ const meanings: Readonly<Record<string, string>> = {
   ONLINE: 'the user was connected, and the client is given time to acknowledge',
   OFFLINE: 'the user was not connected',
   LINGER: 'the user had vanished a moment before, which may be a change of network',
+  BACKGROUND: 'the user was connected but did not look at the app',
+  UNKNOWN:
+    'where the user was was not known, so the edges were asked and the client is given time to acknowledge',
   UNREAD: 'the next step waits for the item to be read',
   STORED: 'it is in the inbox and nothing further is planned',
   PLANNED: 'it waits for a provider',
@@ -25,6 +33,7 @@ const meanings: Readonly<Record<string, string>> = {
   NOT_READ: 'nobody read it in time',
   NO_ADDRESS: 'the user has no address for it',
   NO_SESSION: 'the user was no longer connected',
+  IN_APP: 'the person had it in the app',
   ACKED: 'a client acknowledged it, and the step waits for it to be read',
   TAKEN: 'a provider took it, and the step waits for the client',
   REPLAYED: 'it was replayed from the dead letters',
@@ -61,24 +70,61 @@ function planText(steps: readonly Step[]): string {
   return `Planned ${parts.join(', ')}.`;
 }
 
+const PRESENCE = [
+  'online',
+  'foreground',
+  'known',
+  'vanished_ms',
+  'linger_ms',
+  'linger_from',
+  'background',
+  'background_from',
+];
+
+const whose: Readonly<Record<string, string>> = {
+  category: 'its category',
+  lane: 'its lane',
+  default: 'the mesh',
+};
+
+/** Which rule decided where the plan begins, and by whose policy; undefined: nobody had to be here for that. */
+function presenceText(inputs: Readonly<Record<string, string>>): string | undefined {
+  const { decided, foreground, vanished_ms: vanishedMs, linger_ms: lingerMs } = inputs;
+  const background = whose[inputs.background_from ?? ''];
+  const linger = `the linger of ${lingerMs} ms that ${whose[inputs.linger_from ?? '']} gives`;
+  switch (decided) {
+    case 'ONLINE':
+      return foreground === 'false' && background
+        ? `The user was connected but did not look at the app; ${background} leaves that to the stream.`
+        : 'The user was connected.';
+    case 'BACKGROUND':
+      return `The user was connected but did not look at the app; ${background} asks for the push at once.`;
+    case 'UNKNOWN':
+      return 'Where the user was was not known: the edges were asked, and the ack deadline decides.';
+    case 'LINGER':
+      return `The user's last connection had vanished ${vanishedMs} ms before, within ${linger}.`;
+    case 'OFFLINE':
+      return vanishedMs === undefined
+        ? 'The user was not connected.'
+        : `The user's last connection had vanished ${vanishedMs} ms before, longer than ${linger}.`;
+    default:
+      return undefined;
+  }
+}
+
 function ofPlan(row: ExplainedDelivery): Decision[] {
   const { moved: _moved, ...known } = row.inputs;
   const inputs = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, String(value)]));
-  const decisions = [decision(row.created_at, 'plan', planText(row.steps), inputs)];
+  const from = inputs.plan_from === 'category' ? ' Its category says so.' : '';
+  const decisions = [decision(row.created_at, 'plan', planText(row.steps) + from, inputs)];
   if (inputs.left_out)
     decisions.push(
       decision(row.created_at, 'plan.left_out', `Left out for want of an address: ${inputs.left_out}.`),
     );
-  if (row.steps[0]?.channel === Channel.IN_APP && inputs.online === 'false' && row.steps.length > 1)
-    decisions.push(
-      decision(
-        row.created_at,
-        'plan.presence',
-        inputs.vanished_ms === undefined
-          ? 'The user was not connected.'
-          : `The user's last connection had vanished ${inputs.vanished_ms} ms before.`,
-      ),
-    );
+  const presence = presenceText(inputs);
+  const about = Object.entries(inputs).filter(([name]) => PRESENCE.includes(name));
+  if (presence)
+    decisions.push(decision(row.created_at, 'plan.presence', presence, Object.fromEntries(about)));
   return decisions;
 }
 
@@ -141,6 +187,33 @@ function ofAttempt(attempt: ExplainedAttempt, moves: readonly number[]): Decisio
   });
 }
 
+const clears: Readonly<Record<string, string>> = {
+  cleared: 'took it back from the device, since a client has it',
+  refused: 'refused to take it back',
+  gone: 'cannot take it back: the device is no longer registered',
+  unsupported: 'cannot take back what it has sent',
+  failed: 'did not take it back, and is not asked again',
+};
+
+function ofClear({
+  provider,
+  address,
+  clear_outcome,
+  clear_error,
+  cleared_at,
+}: ExplainedAttempt): Decision[] {
+  if (!cleared_at) return [];
+  const text = `${provider} ${clears[clear_outcome] ?? clear_outcome}${clear_error && `: ${clear_error}`}.`;
+  return [decision(cleared_at, `clear.${clear_outcome}`, text, { provider, address })];
+}
+
+/** What is pushed and acknowledged, and has not been taken back yet. */
+function ofClearing({ clear_due_at, clear_tries, updated_at }: ExplainedDelivery): Decision[] {
+  if (!clear_due_at) return [];
+  const text = `What was pushed is to be taken back, since a client has it; the next try is at ${clear_due_at.toISOString()}.`;
+  return [decision(updated_at, 'clear.waiting', text, { tries: String(clear_tries) })];
+}
+
 function ofItem({ first_seq, created_at, seen_at, read_at, archived_at }: ExplainedItem): Decision[] {
   const decisions = [
     decision(created_at, 'inbox.stored', `Stored in the inbox as item ${first_seq}.`, {
@@ -194,6 +267,8 @@ export function decisionsOf(explanation: Explanation): Decision[] {
     ...explanation.attempts.map((attempt) => ofAttempt(attempt, moves)),
     ...explanation.deliveries.flatMap(ofMoves),
     ...explanation.deliveries.map(stateOf),
+    ...explanation.attempts.flatMap(ofClear),
+    ...explanation.deliveries.flatMap(ofClearing),
   ];
   const atMs = ({ at }: Decision) => (at ? timestampDate(at).getTime() : 0);
   return decisions

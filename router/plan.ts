@@ -118,7 +118,9 @@ function start(
   return queued('OFFLINE', 1);
 }
 
+/** What was known and which rule decided, for Explain: the row's own reason is that of its last move. */
 function inputsOf(
+  decided: string,
   asked: readonly Asked[],
   recipient: Recipient,
   presence: Whereabouts,
@@ -128,6 +130,7 @@ function inputsOf(
   const leftOut = asked.filter(({ channel }) => !reaches(recipient, channel));
   const online = presence.edges.length > 0;
   return {
+    decided,
     asked: asked.map(({ channel }) => channelName(channel)).join(' '),
     plan_from: policy.planFrom,
     online,
@@ -182,7 +185,7 @@ export function plan(
       stepChannel: steps[step]?.channel ?? key,
       dueAtMs,
       inInbox: steps[0]?.channel === Channel.IN_APP && state !== S.EXPIRED,
-      inputs: inputsOf(asked, recipient, presence, policy, nowMs),
+      inputs: inputsOf(reason, asked, recipient, presence, policy, nowMs),
     };
   });
 }

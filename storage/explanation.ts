@@ -25,6 +25,9 @@ export type ExplainedDelivery = DeliveryStatusRow & {
   /** What the plan knew, and under `moved` the steps that were left. */
   inputs: Readonly<Record<string, string | number | boolean | readonly MovedStep[]>>;
   created_at: Date;
+  /** When what it pushed is to be taken back, or is tried again; and how often that was tried. */
+  clear_due_at: Date | null;
+  clear_tries: number;
 };
 
 export type ExplainedAttempt = {
@@ -36,6 +39,10 @@ export type ExplainedAttempt = {
   error: string;
   started_at: Date;
   ended_at: Date | null;
+  /** What came of taking it back; empty: nothing yet, or it was not to be. */
+  clear_outcome: string;
+  clear_error: string;
+  cleared_at: Date | null;
 };
 
 export type ExplainedItem = {
@@ -72,13 +79,14 @@ export function readExplanation(
     });
     const { rows: deliveries } = await tx.query<ExplainedDelivery>({
       name: 'explain-deliveries',
-      text: `select ${deliveryStatusColumns}, steps, step, inputs, created_at from deliveries
+      text: `select ${deliveryStatusColumns}, steps, step, inputs, created_at, clear_due_at, clear_tries from deliveries
               where notification_id = $1 and user_id = $2 order by channel`,
       values: [id, userId],
     });
     const { rows: attempts } = await tx.query<ExplainedAttempt>({
       name: 'explain-attempts',
-      text: `select step_channel, provider, address, outcome, provider_message_id, error, started_at, ended_at
+      text: `select step_channel, provider, address, outcome, provider_message_id, error, started_at, ended_at,
+                    clear_outcome, clear_error, cleared_at
                from delivery_attempts where notification_id = $1 and user_id = $2 order by started_at, id limit $3`,
       values: [id, userId, limits.explainAttemptsCount],
     });
