@@ -80,7 +80,7 @@ function isUsers(token: string): boolean {
 export interface UserTokensOptions {
   cli: Cli;
   user: string;
-  /** Binds them to one device; empty: any. */
+  /** Binds them to one device; empty: they are good for all. */
   deviceId: string;
   options: TokenOptions;
 }

@@ -14,7 +14,7 @@ export interface Principal extends Identity {
   readonly kind: 'user' | 'backend' | 'peer';
   /** Empty unless it is a user. */
   readonly userId: string;
-  /** The device that a user's token is bound to; empty: any. */
+  /** The device that a user's token is bound to; empty: it is good for all. */
   readonly deviceId: string;
   /** Of a backend, such as `notifications:send` or `admin:*`; see `permits` in access.ts. */
   readonly scopes: readonly string[];

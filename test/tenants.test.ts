@@ -53,14 +53,14 @@ test('has users, notifications and inboxes of its own, whatever they are called'
   const foreign = await asUser('red', 'twin').markInbox({ mark: 3, notificationIds: [id] });
   expect(foreign.marked).toBe(0);
   for (const call of [
-    red.ingest.getNotification({ notificationId: id }),
-    red.ingest.cancel({ notificationId: id }),
-    red.ingest.explain({ notificationId: id, userId: 'twin' }),
-    (async () => {
+    () => red.ingest.getNotification({ notificationId: id }),
+    () => red.ingest.cancel({ notificationId: id }),
+    () => red.ingest.explain({ notificationId: id, userId: 'twin' }),
+    async () => {
       for await (const _status of red.ingest.watchNotification({ notificationId: id }));
-    })(),
+    },
   ])
-    expect(await reasonOf(call)).toBe('NOTIFICATION_NOT_FOUND');
+    expect(await reasonOf(call())).toBe('NOTIFICATION_NOT_FOUND');
   expect((await blue.ingest.getNotification({ notificationId: id })).status?.notificationId).toBe(id);
 });
 
