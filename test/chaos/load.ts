@@ -4,6 +4,7 @@ import { createConnectTransport } from '@connectrpc/connect-node';
 import { AdminService } from '../../gen/carillon/v1/admin_pb.ts';
 import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
 import { Channel } from '../../gen/carillon/v1/notification_pb.ts';
+import { bearer } from '../../runtime/bearer.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { History, Kind } from './history.ts';
 import type { Chance } from './random.ts';
@@ -38,6 +39,16 @@ export interface LoadOptions {
   seed: number;
 }
 
+/** An API key for the load, made by the backend that may do everything. Resolves with the headers that show it. */
+export async function sendersKey(ingest: string, apiKey: string): Promise<Record<string, string>> {
+  const admin = createClient(AdminService, createConnectTransport({ baseUrl: ingest, httpVersion: '1.1' }));
+  const { secret } = await admin.createApiKey(
+    { name: 'chaos', scopes: ['notifications:send', 'notifications:read', 'users:write'] },
+    { headers: bearer(apiKey) },
+  );
+  return bearer(secret);
+}
+
 /** Sets the addresses of users, so that mails to them can go out. */
 export async function putUsers(
   ingest: string,
@@ -59,9 +70,10 @@ function drawKind(chance: Chance): Kind {
   return 'in_app';
 }
 
-/** Sends until `signal` aborts, then until every call that was begun has been answered. */
+/** Sends until `signal` aborts, then until every call that was begun has been answered; `interrupted` ends that too. */
 export async function sendUntil(
   signal: AbortSignal,
+  interrupted: AbortSignal,
   history: History,
   chance: Chance,
   options: LoadOptions,
@@ -76,7 +88,15 @@ export async function sendUntil(
     const dueCount = Math.floor(((systemClock.monotonic() - startedMs) / 1_000) * options.perSecond);
     for (; number < dueCount && open.size < OPEN_CALLS; number++) {
       const kind = drawKind(chance);
-      const call = sendOne(clients, number, history, options, kind, chance.pick(options.users[kind]));
+      const call = sendOne(
+        clients,
+        number,
+        interrupted,
+        history,
+        options,
+        kind,
+        chance.pick(options.users[kind]),
+      );
       open.add(call);
       void call.finally(() => open.delete(call));
     }
@@ -89,6 +109,7 @@ export async function sendUntil(
 async function sendOne(
   clients: readonly Client<typeof IngestService>[],
   number: number,
+  interrupted: AbortSignal,
   history: History,
   { seed, headers }: LoadOptions,
   kind: Kind,
@@ -104,7 +125,7 @@ async function sendOne(
     },
   };
   const calledMs = systemClock.now();
-  for (let tries = number; ; tries++) {
+  for (let tries = number; !interrupted.aborted; tries++) {
     try {
       const { notificationId } = await clients[tries % clients.length]!.send(request, {
         headers,
@@ -118,7 +139,7 @@ async function sendOne(
         atMs: systemClock.now(),
         why: error instanceof Error ? error.message : String(error),
       });
-      await systemClock.sleep(AGAIN_AFTER_MS);
+      await systemClock.sleep(AGAIN_AFTER_MS, interrupted);
     }
   }
 }

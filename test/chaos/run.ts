@@ -24,7 +24,7 @@ import {
 import { CpuWatch } from './cpu.ts';
 import { gatherCrowd } from './crowd.ts';
 import { History } from './history.ts';
-import { putUsers, sendUntil } from './load.ts';
+import { putUsers, sendersKey, sendUntil } from './load.ts';
 import { openMailLedger } from './mail-ledger.ts';
 import { type Nemesis, restartEdges, runStorm } from './nemesis.ts';
 import { storms } from './plan.ts';
@@ -77,7 +77,7 @@ export async function run(options: RunOptions): Promise<boolean> {
     mode,
     smtpUrl: ledger.url,
     counts: mode === 'cluster' ? MESH : ONE_OF_EACH,
-    env: {},
+    env: { CARILLON_EDGE_RECONNECTS_PER_SECOND: String(options.reconnectsPerSecond) },
   });
   say(`mesh is up (logs in ${stage.directory})`);
   try {
@@ -102,7 +102,7 @@ async function runOn(
   const bounds = boundsOf(options);
   const { devices, users, mailed } = players(options.clients, stage.edges.length, chance);
   history.devices.push(...devices);
-  const headers = {};
+  const headers = await sendersKey(stage.ingests[0]!, stage.apiKey);
   await putUsers(stage.ingests[0]!, headers, mailed);
   await using crowd = gatherCrowd(history, { processes: CROWDS, edges: stage.edges, seed, env: {} });
   await inTime(crowd.ready, CROWD_READY_MS, 'streams for all clients', signal);
@@ -116,7 +116,7 @@ async function runOn(
   ]);
   const sending = new AbortController();
   const fromMs = systemClock.now();
-  const load = sendUntil(sending.signal, history, seeded(seed + 10_000), {
+  const load = sendUntil(sending.signal, signal, history, seeded(seed + 10_000), {
     ingests: stage.ingests,
     headers,
     perSecond: options.perSecond,

@@ -17,6 +17,8 @@ export type Mode = 'embedded' | 'cluster';
 export interface Stage extends AsyncDisposable {
   readonly ingests: readonly string[];
   readonly edges: readonly string[];
+  /** Of a backend that may do everything. */
+  readonly apiKey: string;
   /** All that runs or ran. */
   readonly processes: () => readonly RoleProcess[];
   /** One more process of the role that this one has, not started yet. */
@@ -71,6 +73,7 @@ async function clusterStage(env: NodeJS.ProcessEnv, counts: RoleCounts): Promise
   return {
     ingests: of('ingest').map(({ url }) => url),
     edges: of('edge').map(({ url }) => url),
+    apiKey: cluster.apiKey,
     processes: () => cluster.roles,
     another: async (process) => {
       const member = cluster.members.find((one) => one.process === process);
@@ -97,6 +100,7 @@ async function embeddedStage(env: NodeJS.ProcessEnv): Promise<Stage> {
   return {
     ingests: [mesh.ingest],
     edges: [mesh.edge],
+    apiKey: mesh.apiKey,
     processes: () => [mesh.process],
     another: () => Promise.reject(new Error('an embedded mesh is one process')),
     stores: async () => [],
