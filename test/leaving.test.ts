@@ -32,10 +32,13 @@ test('health and readiness change at once, clients are sent away, and the end co
     const said: Serving[] = [];
     health.set(baseUrl, said);
     const client = createClient(Health, createConnectTransport({ baseUrl, httpVersion: '2' }));
+    const enough = new AbortController();
     const watch = async () => {
-      for await (const { status } of client.watch({}, { signal })) said.push(status);
+      for await (const { status } of client.watch({}, { signal: AbortSignal.any([signal, enough.signal]) })) {
+        said.push(status);
+        if (status === Serving.NOT_SERVING) enough.abort();
+      }
     };
-    // The port ends it when it closes.
     void watch().catch(() => {});
   }
   const frames: SubscribeResponse['frame'][] = [];
