@@ -1,6 +1,6 @@
 // The port to membership: which processes make up the mesh. Each says so itself, under a lease; all see the same numbered view.
 
-export type MemberRole = 'edge' | 'router';
+type MemberRole = 'edge' | 'router';
 
 export interface Member {
   role: MemberRole;

@@ -36,7 +36,8 @@ export class RedisPresence implements Presence {
     this.#clock = clock;
     this.#log = log;
     this.#incarnation = ids.uuid();
-    this.#redis = new RedisConnection({ url, log, clock, ...(prefix !== undefined && { prefix }) });
+    const silentMs = limits.presenceSilentMs;
+    this.#redis = new RedisConnection({ url, log, clock, silentMs, ...(prefix !== undefined && { prefix }) });
     this.#redis.onReady(() => {
       this.#seeingMs = undefined;
       for (const writer of this.#writers.values()) void writer.again();

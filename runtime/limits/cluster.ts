@@ -20,6 +20,8 @@ export const clusterLimits = {
   /** What an edge that has not renewed for so long has said of its users counts no more; its event loop may stand still for two seconds. */
   presenceLeaseMs: 3_000,
   presenceRenewMs: 750,
+  /** As `membershipSilentMs`; above the pause between two pings, for those who only read. */
+  presenceSilentMs: 2_500,
   /** How long a user who vanished without closing can count as coming back; each category chooses within it. */
   lingerMaxMs: 60_000,
   /** Presence changes are sent to the cluster store together, at most this often. */
@@ -39,6 +41,6 @@ export const clusterLimits = {
   redisCommandMs: 2_000,
   /** A connection without any answer for so long is given up; pings keep an idle one alive. */
   redisSilentMs: 6_000,
-  redisPingMs: 2_000,
+  redisPingMs: 1_000,
   redisQueueCount: 10_000,
 } as const;
