@@ -21,6 +21,12 @@ async function familyOf(pid: number): Promise<number[]> {
   return [pid, ...(children?.trim().split(' ').filter(Boolean).map(Number) ?? [])];
 }
 
+/** Milliseconds since the machine started in which some process waited for a processor; undefined where nobody counts. */
+async function waitedMs(): Promise<number | undefined> {
+  const total = /^some .*total=(\d+)/m.exec((await read('/proc/pressure/cpu')) ?? '')?.[1];
+  return total === undefined ? undefined : Number(total) / 1_000;
+}
+
 export interface Watched {
   name: string;
   pid: number;
@@ -32,6 +38,7 @@ export class CpuWatch implements Disposable {
   readonly #who: () => Promise<readonly Watched[]>;
   readonly #timer: Timer;
   readonly #startedMs = systemClock.monotonic();
+  readonly #waited = waitedMs();
   readonly #last = new Map<number, number>();
   readonly #spent = new Map<string, number>();
 
@@ -51,6 +58,13 @@ export class CpuWatch implements Disposable {
         this.#last.set(pid, used);
       }
     }
+  }
+
+  /** The part of the time in which somebody on this machine waited for a processor, 0 to 1; ours or not. */
+  async pressure(): Promise<number | undefined> {
+    const [before, now] = [await this.#waited, await waitedMs()];
+    if (before === undefined || now === undefined) return undefined;
+    return (now - before) / (systemClock.monotonic() - this.#startedMs);
   }
 
   /** Cores that each has used on average since the beginning, the most first. */

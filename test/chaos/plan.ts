@@ -94,7 +94,7 @@ function targetOf(card: Card, taken: ReadonlySet<string>, options: PlanOptions, 
   return { key: target, target };
 }
 
-/** Storms without end. All cards come once before any comes again; one that finds no target waits for the next storm. */
+/** Storms without end. Cards come in turn; one that finds no target waits for the next storm, which may then be a smaller one. */
 export function* storms(chance: Chance, options: PlanOptions): Generator<Storm, never> {
   let deck: Card[] = [];
   for (;;) {

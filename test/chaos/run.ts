@@ -125,7 +125,7 @@ async function runOn(
   });
   await batter({ stage, history, say, recoveryMs: bounds.recoveryMs }, chance, options);
   const untilMs = systemClock.now();
-  const cores = await cpu.cores();
+  const [cores, pressure] = [await cpu.cores(), await cpu.pressure()];
   sending.abort();
   await load;
   say('nothing is sent any more; waiting for the last to arrive');
@@ -134,7 +134,7 @@ async function runOn(
 
   const verdicts = [...judge(history, bounds), ...(await audit(history, stage.ingests[0]!, headers))];
   process.stdout.write(summary(history, bounds, fromMs, untilMs));
-  process.stdout.write(cpuLines(cores));
+  process.stdout.write(cpuLines(cores, pressure));
   for (const { checker, ok, said } of verdicts)
     process.stdout.write(`${ok ? 'ok  ' : 'FAIL'}  ${checker}: ${said}\n`);
   process.stdout.write(`      seed ${seed}\n`);

@@ -41,5 +41,10 @@ export function summary(history: History, bounds: Bounds, fromMs: number, untilM
   return `${lines.map((line) => `      ${line}\n`).join('')}`;
 }
 
-export const cpuLines = (cores: readonly [string, number][]): string =>
-  `      cores    ${cores.map(([name, used]) => `${name} ${used.toFixed(2)}`).join(', ')}; all ${cores.reduce((sum, [, used]) => sum + used, 0).toFixed(2)}\n`;
+/** `cores`: what each process used on average; `pressure`: the part of the time in which somebody waited for a processor. */
+export function cpuLines(cores: readonly [string, number][], pressure: number | undefined): string {
+  const all = cores.reduce((sum, [, used]) => sum + used, 0);
+  const waited =
+    pressure === undefined ? '' : `; somebody waited for one ${Math.round(pressure * 100)} % of the time`;
+  return `      cores    ${cores.map(([name, used]) => `${name} ${used.toFixed(2)}`).join(', ')}; all ${all.toFixed(2)}${waited}\n`;
+}
