@@ -57,6 +57,20 @@ interface Connection {
   openStreams: number;
   idleSinceMs: number;
   controlFrames: number;
+  /** A ping has had no answer yet. */
+  pinged: boolean;
+}
+
+/** A peer that is gone without a word leaves its streams open for ever; one that does not answer a ping within a sweep is cut. */
+function probe(session: ServerHttp2Session, connection: Connection): void {
+  if (session.destroyed || session.closed) return;
+  if (connection.pinged) {
+    session.destroy();
+    return;
+  }
+  connection.pinged = session.ping((error) => {
+    if (!error) connection.pinged = false;
+  });
 }
 
 export function openHttp2Side(options: Http2SideOptions): Http2Side {
@@ -86,7 +100,12 @@ export function openHttp2Side(options: Http2SideOptions): Http2Side {
   outer.on('sessionError', () => {});
 
   outer.on('session', (session) => {
-    const connection: Connection = { openStreams: 0, idleSinceMs: clock.monotonic(), controlFrames: 0 };
+    const connection: Connection = {
+      openStreams: 0,
+      idleSinceMs: clock.monotonic(),
+      controlFrames: 0,
+      pinged: false,
+    };
     connections.set(session, connection);
     session.setLocalWindowSize(limits.connectionWindowBytes);
     const control = () => {
@@ -132,7 +151,8 @@ export function openHttp2Side(options: Http2SideOptions): Http2Side {
     const idleBeforeMs = nowMs - limits.connectionIdleMs;
     for (const [session, connection] of connections) {
       connection.controlFrames = 0;
-      if (connection.openStreams === 0 && connection.idleSinceMs < idleBeforeMs) session.close();
+      if (connection.openStreams > 0) probe(session, connection);
+      else if (connection.idleSinceMs < idleBeforeMs) session.close();
     }
   });
   sweep.unref();

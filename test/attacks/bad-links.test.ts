@@ -14,6 +14,7 @@ import {
   SignalResultSchema,
   TargetOutcome,
 } from '../../gen/carillon/v1/edge_link_pb.ts';
+import { ManualClock } from '../../runtime/clock.manual.ts';
 import { grpcClient } from '../../runtime/grpc-service.ts';
 import { limits } from '../../runtime/limits.ts';
 import { silentLog } from '../../runtime/log.ts';
@@ -244,4 +245,44 @@ test('a router that sends and sends, and reads nothing, is not read beyond a bou
   expect(read()).toBeLessThan(BATCHES / 2);
   call.cancel();
   answers.cancel();
+});
+
+test('a router that is gone without a word is noticed, one that is only silent is not', async () => {
+  const edge = new FakeEdge('edge-1');
+  const clock = new ManualClock();
+  const port = await openPort({
+    host: '127.0.0.1',
+    port: 0,
+    mounts: [openLinkMount(edge)],
+    maxMessageBytes: limits.linkMessageBytes,
+    log: silentLog,
+    clock,
+  });
+  onTestFinished(() => port.close(0));
+  using silent = grpcClient(EdgeLinkService, `127.0.0.1:${port.port}`);
+  const call = silent.deliver();
+  call.on('error', () => undefined).on('data', () => undefined);
+  call.write({ incarnation: edge.incarnation });
+  await vi.waitFor(() => expect(edge.peers.size).toBe(1), { timeout: 10_000 });
+
+  const first = toBinary(
+    DeliverRequestSchema,
+    create(DeliverRequestSchema, { incarnation: edge.incarnation }),
+  );
+  const framed = Buffer.concat([Buffer.alloc(5), first]);
+  framed.writeUInt32BE(first.length, 1);
+  const socket = await connect(`http://127.0.0.1:${port.port}`);
+  const closed = closing(socket.resume());
+  const request = { method: 'POST', path: PATH, headers: [['content-type', 'application/grpc']] } as const;
+  socket.write(Buffer.concat([greeting, head(1, request), data(1, framed)]));
+  await vi.waitFor(() => expect(edge.peers.size).toBe(2), { timeout: 10_000 });
+  clock.advance(limits.portSweepMs);
+  // The silent one has answered its ping when it has answered a batch that came after it.
+  const answered = new Promise((resolve) => call.once('data', resolve));
+  call.write({ batch: 1 });
+  await answered;
+  clock.advance(limits.portSweepMs);
+  await closed;
+  await vi.waitFor(() => expect(edge.peers.size).toBe(1), { timeout: 10_000 });
+  call.cancel();
 });
