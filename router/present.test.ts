@@ -89,12 +89,52 @@ describe('a user of whom presence was wrong', () => {
     expect(lane.links.shown).toEqual([]);
     lane.presence.enter({ ...here, userId: 'ada' }, 'edge-2');
     await until('item on the new edge', () => {
-      clock.advance(limits.lookAgainMs);
+      clock.advance(limits.lookAgainMs[0]);
       return lane.links.shown.length > 0 ? true : undefined;
     });
     await lane.settled();
     expect(lane.links.shown).toMatchObject([{ edge: 'edge-2', userId: 'ada', seq: 1 }]);
     expect(lane.presence.looks.at(-1)).toEqual(['ada', 'bob']);
+  });
+});
+
+describe('an edge that does not answer', () => {
+  it('is asked again within ten seconds, and then left to its heartbeat', async () => {
+    await using t = await testDatabase();
+    const clock = new ManualClock(systemClock.now());
+    const lane = laneOf(t.db, new RecordingHandoff(), clock);
+    lane.presence.enter({ ...here, userId: 'ada' }, 'edge-1');
+    lane.links.answers = () => answer(TargetOutcome.NO_SESSION);
+    const id = await insertNotification(t.db, { users: ['ada'] });
+    await lane.expander.onBatch(batchOf([id]));
+    const times: number[] = [];
+    let passedMs = 0;
+    for (; passedMs < 20_000; passedMs += 500) {
+      await until('end of the dispatch', () => (lane.presenter.busy ? undefined : true));
+      while (times.length < lane.links.batches.length) times.push(passedMs);
+      clock.advance(500);
+    }
+    expect(times).toEqual([0, 1_000, 4_000, 9_000]);
+    await lane.settled();
+  });
+
+  it('shows the item as soon as it answers', async () => {
+    await using t = await testDatabase();
+    const clock = new ManualClock(systemClock.now());
+    const lane = laneOf(t.db, new RecordingHandoff(), clock);
+    lane.presence.enter({ ...here, userId: 'ada' }, 'edge-1');
+    let asked = 0;
+    lane.links.answers = () => answer(++asked < 3 ? TargetOutcome.NO_SESSION : TargetOutcome.WRITTEN);
+    const id = await insertNotification(t.db, { users: ['ada'] });
+    await lane.expander.onBatch(batchOf([id]));
+    await until('item', () => {
+      if (!lane.presenter.busy) clock.advance(500);
+      return asked === 3 ? true : undefined;
+    });
+    await until('end of the dispatch', () => (lane.presenter.busy ? undefined : true));
+    for (let n = 0; n < 40; n++) clock.advance(500);
+    await lane.settled();
+    expect(asked).toBe(3);
   });
 });
 

@@ -42,15 +42,27 @@ interface Tried {
   asked: readonly string[];
 }
 
+interface Later {
+  fresh: Fresh;
+  /** How often it was put off. */
+  round: number;
+  /** Monotonic. */
+  atMs: number;
+}
+
 export class Presenter implements AsyncDisposable {
   readonly #options: PresenterOptions;
   readonly #running = new Set<Promise<void>>();
-  /** Rows that are tried once more when the timer ends. */
-  #later: Fresh[] = [];
+  #later: Later[] = [];
   #timer: Timer | undefined;
 
   constructor(options: PresenterOptions) {
     this.#options = options;
+  }
+
+  /** Whether something is on its way. */
+  get busy(): boolean {
+    return this.#running.size > 0;
   }
 
   /** Resolves when the rows are on their way: at once while few dispatches are without answer. Never rejects. */
@@ -71,24 +83,29 @@ export class Presenter implements AsyncDisposable {
   }
 
   async #show(rows: readonly Fresh[]): Promise<void> {
-    const { presence, clock } = this.#options;
     const missed = await this.#try(rows);
     // Where nothing is known all have been asked who may hold the user, and the ack deadline decides.
-    const known = missed.filter(({ fresh }) => fresh.where.known);
-    if (known.length === 0) return;
-    const found = await presence.locate(known.map(({ fresh }) => fresh.row));
-    const again = known.map(({ fresh, asked }, index) => ({
-      fresh: { ...fresh, where: found[index]! },
-      asked,
-    }));
+    const unknown = missed.filter(({ fresh }) => !fresh.where.known);
+    const absent = await this.#tryElsewhere(missed.filter(({ fresh }) => fresh.where.known));
+    await this.#hasten(absent);
+    for (const { fresh } of [...unknown, ...absent]) this.#tryLater(fresh, 0);
+  }
+
+  /** Asks where those are who have come back to another edge meanwhile. Returns who is still missed, with where they are now. */
+  async #tryElsewhere(missed: readonly Tried[]): Promise<Tried[]> {
+    if (missed.length === 0) return [];
+    const found = await this.#options.presence.locate(missed.map(({ fresh }) => fresh.row));
     const edges = whom(this.#options);
-    const isElsewhere = ({ fresh, asked }: Tried) =>
-      edges(fresh.row, fresh.where).some((edge) => !asked.includes(edge));
-    // Who has come back to another edge meanwhile.
-    const stillMissed = await this.#try(again.filter(isElsewhere).map(({ fresh }) => fresh));
-    const absent = [...again.filter((tried) => !isElsewhere(tried)), ...stillMissed];
-    await this.#hasten(absent, clock.now());
-    this.#lookAgain(absent);
+    const again = missed.map(({ fresh, asked }, index): Tried & { elsewhere: boolean } => {
+      const where = found[index]!;
+      return {
+        fresh: { ...fresh, where },
+        asked,
+        elsewhere: edges(fresh.row, where).some((edge) => !asked.includes(edge)),
+      };
+    });
+    const shown = await this.#try(again.filter(({ elsewhere }) => elsewhere).map(({ fresh }) => fresh));
+    return [...again.filter(({ elsewhere }) => !elsewhere), ...shown];
   }
 
   /** Returns those whom no edge could show it. */
@@ -110,7 +127,8 @@ export class Presenter implements AsyncDisposable {
   }
 
   /** The next step need not wait for the ack of somebody who is gone. One that waits for a read has its time whoever is here. */
-  async #hasten(absent: readonly Tried[], nowMs: number): Promise<void> {
+  async #hasten(absent: readonly Tried[]): Promise<void> {
+    const nowMs = this.#options.clock.now();
     const sooner = absent.flatMap(({ fresh: { row, where, notification } }) => {
       const inMs = awayInMs(where, lingerOf(notification), nowMs, false);
       const waits = row.state === DeliveryState.WAITING && row.steps[row.step]?.until === 'ack';
@@ -123,32 +141,44 @@ export class Presenter implements AsyncDisposable {
 
   /**
    * Who opens a stream in the moment of the commit may have read the head before it, and be known to presence only after
-   * our look: the edge's heartbeat would show him the item up to `limits.heartbeatMs` later. So whoever vanished lately, or
-   * is said to be where he is not, is looked for once more.
+   * our look; an edge that was stopped, or whose link is not open yet, answers nothing. The edge's heartbeat would show the
+   * item up to `limits.heartbeatMs` later. So whoever may be here all the same is looked for again, a few times.
    */
-  #lookAgain(absent: readonly Tried[]): void {
-    for (const { fresh } of absent) {
-      const { vanishedAtMs, edges } = fresh.where;
-      if (this.#later.length >= limits.lookAgainCount) break;
-      if (vanishedAtMs !== undefined || edges.length > 0) this.#later.push(fresh);
-    }
-    if (this.#later.length === 0) return;
-    this.#timer ??= this.#options.clock.after(limits.lookAgainMs, () => {
-      const rows = this.#later;
-      this.#later = [];
-      this.#timer = undefined;
-      this.#run(async () => {
-        const found = await this.#options.presence.locate(rows.map(({ row }) => row));
-        await this.#try(rows.map((fresh, index) => ({ ...fresh, where: found[index]! })));
-      });
-    });
+  #tryLater(fresh: Fresh, round: number): void {
+    const { clock } = this.#options;
+    const { vanishedAtMs, edges, known } = fresh.where;
+    const pauseMs = limits.lookAgainMs[round];
+    if (pauseMs === undefined || this.#later.length >= limits.lookAgainCount) return;
+    if (known && vanishedAtMs === undefined && edges.length === 0) return;
+    this.#later.push({ fresh, round, atMs: clock.monotonic() + pauseMs });
+    this.#timer ??= clock.every(limits.lookAgainMs[0], () => this.#run(() => this.#tryAgain()));
   }
 
-  /** Resolves when nothing is on its way any more. Whoever was to be looked for once more is left to the edges. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    while (this.#running.size > 0) await Promise.race(this.#running);
+  async #tryAgain(): Promise<void> {
+    const { clock, presence } = this.#options;
+    const nowMs = clock.monotonic();
+    const due = this.#later.filter(({ atMs }) => atMs <= nowMs);
+    this.#later = this.#later.filter(({ atMs }) => atMs > nowMs);
+    if (this.#later.length === 0) this.#rest();
+    if (due.length === 0) return;
+    const found = await presence.locate(due.map(({ fresh }) => fresh.row));
+    const rounds = new Map<object, number>();
+    const rows = due.map(({ fresh, round }, index): Fresh => {
+      rounds.set(fresh.row, round);
+      return { ...fresh, where: found[index]! };
+    });
+    for (const { fresh } of await this.#try(rows)) this.#tryLater(fresh, rounds.get(fresh.row)! + 1);
+  }
+
+  #rest(): void {
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
+  }
+
+  /** Resolves when nothing is on its way any more. Whoever was to be looked for again is left to the edges. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    while (this.#running.size > 0) await Promise.race(this.#running);
     this.#later = [];
+    this.#rest();
   }
 }

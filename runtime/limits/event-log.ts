@@ -37,10 +37,11 @@ export const eventLogLimits = {
   backlogSampleMs: 1_000,
 
   // --- event log: Kafka
-  /** The broker forgets a consumer that was silent for so long; its lower bound is 6 s. */
-  kafkaSessionMs: 10_000,
-  kafkaHeartbeatMs: 2_000,
-  kafkaRebalanceMs: 15_000,
+  /** The broker forgets a consumer that was silent for so long; the least that brokers allow by default. Until then nobody reads its partitions. */
+  kafkaSessionMs: 6_000,
+  /** How soon a consumer learns that the group is shared out anew: nobody reads on until all have. */
+  kafkaHeartbeatMs: 1_000,
+  kafkaRebalanceMs: 8_000,
   kafkaRequestMs: 10_000,
   kafkaConnectMs: 3_000,
   /** An idle fetch waits so long at the broker; a partition that was paused starts again after at most this. */
@@ -51,11 +52,11 @@ export const eventLogLimits = {
   kafkaRetriesCount: 3,
   kafkaRetryMs: 100,
   kafkaRetryMaxMs: 1_000,
-  /** A consumer without any sign of life for so long is made anew. */
-  kafkaSilentMs: 30_000,
+  /** A consumer without any sign of life for so long is made anew. It is silent while it waits for others to join: a session and a rebalance. */
+  kafkaSilentMs: 20_000,
   /** Pause before a consumer that crashed is made anew. */
   kafkaRestartMs: 1_000,
-  kafkaStopMs: 10_000,
+  kafkaStopMs: 5_000,
   /** One produce, and how often it is sent again within one append. */
   kafkaProduceMs: 5_000,
   kafkaProduceRetriesCount: 2,
@@ -67,8 +68,8 @@ export const eventLogLimits = {
   kafkaLogLinesCount: 200,
 
   // --- outbox
-  /** A row belongs to the process that wrote it for so long; then the sweep may take it. */
-  outboxLeaseMs: 15_000,
+  /** A row belongs to the process that wrote it for so long; then the sweep may take it. What a killed process left waits until then. */
+  outboxLeaseMs: 8_000,
   /** A transaction that wrote rows and never said that it was committed has ended by then: `databaseIdleMs` ends it. */
   outboxWriteMs: 12_000,
   /** What waits in memory to be published; beyond it rows are left to the sweep. */

@@ -13,8 +13,11 @@ export const routerLimits = {
   /** How long a user who vanished without closing counts as coming back, and the most that a category may ask for. */
   lingerMs: 5_000,
   lingerMaxMs: 60_000,
-  /** Who was coming or going while an item was stored is looked for once more after this; so many items wait for it. */
-  lookAgainMs: 1_000,
+  /**
+   * Who was coming or going while an item was stored, or is at an edge that did not answer, is looked for again after these
+   * pauses, all in all within 10 s; so many items wait for it.
+   */
+  lookAgainMs: [1_000, 3_000, 5_000],
   lookAgainCount: 5_000,
   categoriesPerTenantCount: 1_000,
   /** An open row that waits for a record or a page is looked at after this, in case the log lost it. */
