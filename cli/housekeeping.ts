@@ -6,6 +6,7 @@ import { limits } from '../runtime/limits.ts';
 import type { Database } from '../storage/database.ts';
 import { countDeadLetters } from '../storage/dead-letters.ts';
 import { dropPartitions, ensurePartitions } from '../storage/partitions.ts';
+import { trimRevocations } from '../storage/revocations.ts';
 import type { Parts } from './parts.ts';
 
 /** A group of readers, as the gauge of lags names it. */
@@ -67,9 +68,13 @@ export function keepHouse(house: Housekeeping): AsyncDisposable {
   };
   const gauges = turn('setting the gauges', () => setGauges(house));
   const weeks = turn('keeping partitions', () => keepWeeks(house));
+  const revocations = turn('forgetting old revocations', async () => {
+    while ((await trimRevocations(house.db)) === limits.credentialsPageRows);
+  });
   const timers = [
     clock.every(limits.gaugesMs, gauges).unref(),
     clock.every(limits.partitionsMs, weeks).unref(),
+    clock.every(limits.revocationsTrimMs, revocations).unref(),
   ];
   gauges();
   return {

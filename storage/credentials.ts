@@ -32,7 +32,9 @@ class StoredCredentials implements Credentials {
   #revocationsPosition: RevocationPosition = FIRST_POSITION;
   /** What must be added to the monotonic clock for the store's time. */
   #aheadMs: number;
-  #looking: Promise<void> | undefined;
+  /** One that has not begun to read. */
+  #nextLook: Promise<void> | undefined;
+  #reading: Promise<void> | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #polling: Promise<void> | undefined;
   #failing = false;
@@ -58,17 +60,19 @@ class StoredCredentials implements Credentials {
   }
 
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
-    });
-    return this.#looking;
+    this.#nextLook ??= this.#look();
+    return this.#nextLook;
   }
 
+  /** Who asks while the store is being read may mean something that came after: they wait for the next one. */
   async #look(): Promise<void> {
     const { clock } = this.#options;
+    await this.#reading?.catch(() => {});
     const restMs = this.#lookedMs + limits.credentialsLookMs - clock.monotonic();
     if (restMs > 0) await clock.sleep(restMs, this.#stop.signal);
-    await this.read();
+    this.#nextLook = undefined;
+    this.#reading = this.read();
+    await this.#reading;
   }
 
   async read(): Promise<void> {
@@ -118,7 +122,8 @@ class StoredCredentials implements Credentials {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#polling;
-    await this.#looking?.catch(() => {});
+    await this.#nextLook?.catch(() => {});
+    await this.#reading?.catch(() => {});
   }
 }
 

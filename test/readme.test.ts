@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
+import { bearer } from '../runtime/bearer.ts';
 import { startRunningMesh } from './support/running-mesh.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -49,11 +50,14 @@ test('the client of the README shows what the curl of the README sends, and ackn
   const receiver = spawn(process.execPath, ['client.ts'], {
     cwd: directory,
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TOKEN: await mesh.tokenOf('ada') },
   });
   try {
     const shown = linesOf(receiver);
     expect(await shown()).toBe('open');
-    const curl = (await block('sh', 'IngestService/Send')).replace('http://127.0.0.1:7100', mesh.ingest);
+    const curl = (await block('sh', 'IngestService/Send'))
+      .replace('http://127.0.0.1:7100', mesh.ingest)
+      .replace('.carillon', join(mesh.directory, 'data'));
     expect(curl).toContain(mesh.ingest);
     const sender = spawn('sh', ['-c', curl], { stdio: ['ignore', 'pipe', 'ignore'] });
     const { notificationId } = JSON.parse(await linesOf(sender)());
@@ -64,7 +68,7 @@ test('the client of the README shows what the curl of the README sends, and ackn
         async () => {
           const response = await fetch(`${mesh.ingest}/carillon.v1.IngestService/GetNotification`, {
             method: 'POST',
-            headers: { 'content-type': 'application/json' },
+            headers: { 'content-type': 'application/json', ...bearer(mesh.apiKey) },
             body: JSON.stringify({ notificationId }),
           });
           return (await response.json()).status.deliveries[0]?.state;

@@ -35,6 +35,7 @@ export const accessLimits = {
   apiKeysCount: 100_000,
   apiKeysListedCount: 1_000,
   revocationsCount: 500_000,
+  revocationsTrimMs: 3_600_000,
   /** Changed rows that one look reads. */
   credentialsPageRows: 10_000,
   /** Files in the directory where processes note their addresses. */

@@ -11,6 +11,7 @@ export interface HearingPlan {
   /** Where the edge is; never where the page came from. */
   edge: string;
   userId: string;
+  token: string;
   wire: WireName;
   /** Of the drops. */
   seed: number;
@@ -73,7 +74,7 @@ class Hearing {
   constructor(plan: HearingPlan) {
     this.#plan = plan;
     this.#client = createClient(EdgeService, transports[plan.wire](plan.edge));
-    this.#headers = { 'x-carillon-user': plan.userId };
+    this.#headers = { authorization: `Bearer ${plan.token}` };
   }
 
   async hear(onHello: () => void): Promise<void> {

@@ -79,6 +79,7 @@ describe('the stock web client in Chromium', () => {
       const plan: HearingPlan = {
         edge: mesh.edge,
         userId: `web-${index}`,
+        token: await mesh.tokenOf(`web-${index}`),
         wire: wires[name]!,
         seed: index + 1,
         items: ITEMS,
@@ -138,18 +139,19 @@ describe('the stock web client in Chromium', () => {
   test('a header that the edge does not know is held back by the browser', async () => {
     const page = await browser.newPage();
     await page.goto(`${origin}/page.js`);
+    const authorization = `Bearer ${await mesh.tokenOf('web-0')}`;
     const post = (headers: Record<string, string>) =>
       page.evaluate(
         ([url, more]) =>
           fetch(url, {
             method: 'POST',
-            headers: { 'content-type': 'application/json', 'x-carillon-user': 'web-0', ...more },
+            headers: { 'content-type': 'application/json', ...more },
             body: '{}',
           }).then(
             ({ status }) => status,
             ({ name }) => name,
           ),
-        [`${mesh.edge}/carillon.v1.EdgeService/ListInbox`, headers] as const,
+        [`${mesh.edge}/carillon.v1.EdgeService/ListInbox`, { authorization, ...headers }] as const,
       );
     expect(await post({})).toBe(200);
     expect(await post({ 'x-somebody-elses': 'yes' })).toBe('TypeError');
