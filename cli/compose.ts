@@ -103,11 +103,14 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
   };
 }
 
-/** What each role cannot do without. A log that is away keeps ingest and edges from nothing: records wait, streams replay. */
+/**
+ * What each role cannot do without. A log that is away keeps ingest and edges from nothing: records wait, streams replay. Nor
+ * does a cluster store that is away keep routers from their work: they go on by the last view, and ask edges for its hints.
+ */
 const needs: Record<Role, readonly string[]> = {
   ingest: ['database'],
   edge: ['database'],
-  router: ['database', 'log', 'cluster'],
+  router: ['database', 'log'],
   providers: ['database', 'log'],
 };
 

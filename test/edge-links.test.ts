@@ -12,6 +12,8 @@ import {
 import { grpcEdgeLinks } from '../cluster/edge-link.grpc.ts';
 import { localEdgeLinks } from '../cluster/edge-link.local.ts';
 import type { EdgeLinks, EdgePort, TargetResult } from '../cluster/edge-link.ts';
+import { MemoryMembership } from '../cluster/membership.memory.ts';
+import { Ownership } from '../cluster/ownership.ts';
 import { edgesToAsk } from '../cluster/whom.ts';
 import { openLinkMount } from '../edge/link-server.fixture.ts';
 import { SignalOutcome, TargetOutcome } from '../gen/carillon/v1/edge_link_pb.ts';
@@ -196,6 +198,46 @@ describe.each([
     expect(mesh.edges.map(({ got }) => got.map(({ seq }) => seq))).toEqual([[8], [8]]);
     second.sees('v2');
     await expect.poll(seen, SOON).toEqual(['v2', 'v2']);
+  });
+
+  it('give an item to the new and the old owner until every edge has said that it has the new view', async () => {
+    await using mesh = await open();
+    const [links] = mesh.links;
+    const [first, second] = mesh.edges;
+    const membership = new MemoryMembership();
+    const seenBy = (...edges: FakeEdge[]) => {
+      for (const edge of edges) edge.sees(membership.view().hash);
+    };
+    await membership.announce(edgeMember(first));
+    using ownership = new Ownership({
+      membership,
+      clock: systemClock,
+      linked: () => links.linked(),
+      viewOf: (edge) => links.viewOf(edge),
+    });
+    seenBy(first, second);
+    const user = { tenant: 'default', userId: '' };
+    await membership.announce(edgeMember(second));
+    // Somebody whom the second edge takes over from the first.
+    for (let n = 0; ownership.owner(user)?.node !== 'edge-2'; n++) user.userId = `user-${n}`;
+    const known = { edges: [], known: true };
+    const show = async (seq: number) => {
+      const asked = edgesToAsk(known, ownership.owners(user), links.linked(), limits.askEdgesCount);
+      for (const edge of asked) await links.deliver(edge, [bytes(1)], [target(user.userId, seq)]);
+      return asked;
+    };
+    expect(await show(1)).toEqual(['edge-2', 'edge-1']);
+    seenBy(first);
+    expect(await show(2)).toEqual(['edge-2', 'edge-1']);
+    expect(mesh.edges.map(({ got }) => got.map(({ seq }) => seq))).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+    seenBy(second);
+    const owners = () => ownership.owners(user);
+    await expect.poll(owners, SOON).toEqual(['edge-2']);
+    // While the hints hold, who is nowhere is not looked for.
+    expect(await show(3)).toEqual([]);
   });
 
   it('may be closed twice, and then reach nobody and are reached by nobody', async () => {
