@@ -48,6 +48,11 @@ export const reasons = {
   ),
   MESSAGE_TOO_LARGE: never(Code.ResourceExhausted, 'The message is larger than this method takes.'),
   TOO_MANY_STREAMS: backoff(Code.ResourceExhausted, 'Too many streams are open; reconnect after the delay.'),
+  // receipts
+  RECEIPT_FORGED: never(
+    Code.PermissionDenied,
+    'This call does not bear the signature of its provider, or is too old.',
+  ),
   // everywhere
   STORE_UNAVAILABLE: backoff(Code.Unavailable, 'The database does not answer; nothing was stored.'),
   SHUTTING_DOWN: backoff(Code.Unavailable, 'This process is shutting down; reconnect.'),
