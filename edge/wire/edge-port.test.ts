@@ -8,6 +8,7 @@ import { EdgeService } from '../../gen/carillon/v1/edge_pb.ts';
 import { ManualClock } from '../../runtime/clock.manual.ts';
 import { limits } from '../../runtime/limits.ts';
 import { carillonError } from '../../runtime/wire-errors.ts';
+import { data, greeting, head } from '../../test/attacks/http2-frames.ts';
 import { selfSigned } from '../../test/support/self-signed.ts';
 import { kernelHandle } from './kernel-writer.ts';
 import { type NumberedFeed, numberedFeed } from './numbered-feed.fixture.ts';
@@ -15,8 +16,7 @@ import { RawClient, rawRequest, subscribeBody } from './raw-http.fixture.ts';
 import { SUBSCRIBE_PATH } from './subscribe-path.ts';
 
 /** Time passes in the port's sweeps only when the test says so. */
-async function slowFeed(): Promise<{ feed: NumberedFeed; clock: ManualClock }> {
-  const clock = new ManualClock();
+async function slowFeed(clock = new ManualClock()): Promise<{ feed: NumberedFeed; clock: ManualClock }> {
   const feed = await numberedFeed(3, { clock });
   onTestFinished(() => feed[Symbol.asyncDispose]());
   return { feed, clock };
@@ -83,7 +83,10 @@ test('a connection over HTTP/2 without calls is closed after a while', async () 
   subscribe(used, subscribeBody('silent'));
   await feed.stream(0);
   const closed = once(idle, 'close');
-  clock.advance(limits.connectionIdleMs + limits.edgeSweepMs);
+  for (let passedMs = 0; passedMs <= limits.connectionIdleMs; passedMs += 10_000) {
+    clock.advance(10_000);
+    for (const each of [idle, used]) if (!each.closed) await new Promise((resolve) => each.ping(resolve));
+  }
   await closed;
   await new Promise((resolve) => used.ping(resolve));
   expect(used.closed).toBe(false);
@@ -95,7 +98,7 @@ test('a client that takes nothing for long is lost, one that takes a little is n
   for (const [index, client] of [stuck, slow].entries()) {
     client.send(rawRequest());
     const { stream } = await feed.stream(index);
-    await client.until(({ text }) => text.endsWith('\r\n\r\n'));
+    await client.begun(stream);
     client.socket.pause();
     while (stream.bufferedBytes === 0) {
       for (let n = 0; n < 8; n++) stream.send(Buffer.alloc(30_000));
@@ -121,10 +124,10 @@ test('a stream ends when the time that the client gave it is up', async () => {
   ].map((transport) => createClient(EdgeService, transport));
   for (const [index, client] of clients.entries()) {
     const reading = (async () => {
-      for await (const _ of client.subscribe({ deviceId: 'silent' }, { timeoutMs: 600_000 }));
+      for await (const _ of client.subscribe({ deviceId: 'silent' }, { timeoutMs: 20_000 }));
     })();
     await feed.stream(index);
-    clock.advance(600_000);
+    clock.advance(20_000);
     const error = await reading.then(
       () => undefined,
       (reason: unknown) => ConnectError.from(reason),
@@ -132,6 +135,26 @@ test('a stream ends when the time that the client gave it is up', async () => {
     expect([error?.code, carillonError(error).reason]).toEqual([Code.DeadlineExceeded, 'DEADLINE_EXCEEDED']);
   }
 });
+
+test.each(['1.1', '2'] as const)(
+  'over HTTP/%s a stream that has nothing to say yet begins all the same',
+  async (version) => {
+    const { feed, clock } = await slowFeed();
+    const url = `${feed.address}${SUBSCRIBE_PATH}`;
+    const begun =
+      version === '2'
+        ? once(subscribe(await session(feed.address), subscribeBody('silent')), 'response')
+        : fetch(url, {
+            method: 'POST',
+            headers: { 'content-type': 'application/connect+proto' },
+            body: Uint8Array.from(subscribeBody('silent')),
+          });
+    await feed.stream(0);
+    clock.advance(limits.streamStalledMs / 8);
+    const answer = await begun;
+    expect(answer instanceof Response ? answer.status : answer[0][':status']).toBe(200);
+  },
+);
 
 test('a connection that stays open after its stream has ended is closed', async () => {
   const { feed, clock } = await slowFeed();
@@ -167,6 +190,74 @@ test.each([
     if (n % 8 === 0) await turn();
   }
   await client.end();
+});
+
+const increment = Buffer.from([0, 0, 0, 1]);
+const weight = Buffer.from([0, 0, 0, 0, 16]);
+
+/** Frames that node does not tell anybody about. */
+test.each([
+  ['WINDOW_UPDATE', frame(8, increment)],
+  ['PRIORITY', Buffer.concat([frame(2, weight).subarray(0, 8), Buffer.from([3]), weight])],
+  ['an unknown type', frame(99, Buffer.alloc(0))],
+])('a flood of %s closes its connection once it is more than its share', async (_, flood) => {
+  const { feed, clock } = await slowFeed();
+  const client = await RawClient.connect(feed.address);
+  client.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  client.send(frame(4, Buffer.alloc(0)));
+  const megabyte = Buffer.alloc(flood.length * Math.ceil(2 ** 20 / flood.length), flood);
+  for (let sent = 0; sent < 32 && !client.socket.closed; sent++) {
+    await new Promise((resolve) => client.socket.write(megabyte, resolve));
+    clock.advance(limits.edgeSweepMs / 4);
+  }
+  clock.advance(limits.edgeSweepMs);
+  await client.end();
+});
+
+test('a client over HTTP/2 that is gone without a word is noticed, one that is only silent stays', async () => {
+  const { feed, clock } = await slowFeed();
+  const silent = await session(feed.address);
+  subscribe(silent, subscribeBody('silent'));
+  await feed.stream(0);
+  const gone = await RawClient.connect(feed.address);
+  gone.send(greeting);
+  gone.send(
+    head(1, { method: 'POST', path: SUBSCRIBE_PATH, headers: [['content-type', 'application/grpc']] }),
+  );
+  gone.send(data(1, subscribeBody('silent'), true));
+  const { closed } = await feed.stream(1);
+  const answered = async () => {
+    await new Promise((resolve) => silent.ping(resolve));
+  };
+  for (let passedMs = 0; passedMs < limits.connectionPingMs + limits.connectionPongMs; passedMs += 1_000) {
+    clock.advance(1_000);
+    // What is asked of it is answered by its library.
+    if (passedMs >= limits.connectionPingMs) await answered();
+    await turn();
+  }
+  expect(await closed).toBe('lost');
+  expect(feed.port.openStreams).toBe(1);
+});
+
+/** Of the timers that a stopped process missed one comes. */
+class JumpingClock extends ManualClock {
+  jumpedMs = 0;
+  override now(): number {
+    return super.now() + this.jumpedMs;
+  }
+}
+
+test('a process that stood still for a minute accuses nobody', async () => {
+  const clock = new JumpingClock();
+  const { feed } = await slowFeed(clock);
+  const client = await session(feed.address);
+  subscribe(client, subscribeBody('silent'));
+  await feed.stream(0);
+  clock.advance(limits.edgeSweepMs);
+  clock.jumpedMs = 60_000;
+  clock.advance(2 * limits.edgeSweepMs);
+  await new Promise((resolve) => client.ping(resolve));
+  expect(feed.port.openStreams).toBe(1);
 });
 
 test('a connection over HTTP/2 is told how many streams it may open', async () => {

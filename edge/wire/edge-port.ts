@@ -66,7 +66,7 @@ class EdgePort implements ListeningEdgePort {
   readonly #http2: Http2Port;
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
-  #nextStallCheckMs = 0;
+  #nextCheckMs = 0;
 
   constructor(options: EdgePortOptions) {
     this.#options = options;
@@ -82,9 +82,9 @@ class EdgePort implements ListeningEdgePort {
       {
         rest,
         log: options.log,
-        subscribe: (stream, protocol, headers, body) =>
+        subscribe: (stream, protocol, { socket, headers }, body) =>
           this.#serve(
-            new Http2Stream(this.#owner, protocol, stream),
+            new Http2Stream(this.#owner, protocol, stream, socket),
             protocol,
             (name) => headers[name]?.toString(),
             body,
@@ -161,9 +161,9 @@ class EdgePort implements ListeningEdgePort {
     this.#http2.sweep(nowMs);
     for (const [stream, endedMs] of this.#owner.ended)
       if (nowMs - endedMs >= limits.streamLingerMs) stream.destroy();
-    if (nowMs < this.#nextStallCheckMs) return;
-    this.#nextStallCheckMs = nowMs + limits.streamStalledMs / 8;
-    for (const stream of this.#owner.streams) stream.checkStall(nowMs);
+    if (nowMs < this.#nextCheckMs) return;
+    this.#nextCheckMs = nowMs + limits.streamStalledMs / 8;
+    for (const stream of this.#owner.streams) stream.check(nowMs);
   }
 
   #serve(

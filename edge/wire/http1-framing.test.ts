@@ -141,7 +141,7 @@ test('messages of one turn go as one write, and the handler knows the headers an
   const said = ['authorization', 'x-twice', 'x-none'].map((name) => headers.get(name));
   expect(said).toEqual(['Bearer x', 'a, b', null]);
   expect(stream.remoteAddress).toBe('127.0.0.1');
-  await client.until(({ text }) => text.endsWith('\r\n\r\n'));
+  await client.begun(stream);
   const before = client.received.length;
   const send = (...bytes: number[]) => stream.send(Buffer.from([1]), Buffer.from(bytes));
   // The first goes at once, the others of the turn together behind it.

@@ -5,6 +5,7 @@ import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
 import { type FrameSlot, giveBackSlot, largerSlot, loseSlot, takeSlot } from './frame-slots.ts';
 import { type KernelHandle, kernelHandle, writeToKernel } from './kernel-writer.ts';
+import { peerAddress } from './peer-address.ts';
 import { type Protocol, streamEnd } from './protocol.ts';
 import { frameBytes, putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
@@ -73,7 +74,7 @@ export class Http1Stream extends WireStream {
   }
 
   get remoteAddress(): string {
-    return this.#socket.remoteAddress ?? '';
+    return peerAddress(this.#socket);
   }
 
   protected get unsentBytes(): number {
@@ -170,9 +171,14 @@ export class Http1Stream extends WireStream {
     return [Buffer.from(responseHead(this.protocol, this.owner.clock.now()), 'latin1')];
   }
 
-  #writeFirst(slot: FrameSlot): void {
-    this.#write(Buffer.concat([...this.#head(), this.#chunk(slot)]));
-    giveBackSlot(slot);
+  protected begin(): void {
+    if (!this.#begun && this.pendingBytes === 0) this.#writeFirst();
+  }
+
+  /** The head, and with it the message that waits. */
+  #writeFirst(slot?: FrameSlot): void {
+    this.#write(Buffer.concat([...this.#head(), ...(slot ? [this.#chunk(slot)] : [])]));
+    if (slot) giveBackSlot(slot);
     this.#direct = !this.protocol.base64 && !('encrypted' in this.#socket);
     if (this.#direct) this.#handle = kernelHandle(this.#socket);
   }

@@ -23,7 +23,7 @@ export interface Http2Options {
   readonly subscribe: (
     stream: ServerHttp2Stream,
     protocol: Protocol,
-    headers: IncomingHttpHeaders,
+    request: { readonly socket: Socket; readonly headers: IncomingHttpHeaders },
     body: Buffer | undefined,
   ) => void;
   readonly rest: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
@@ -31,11 +31,20 @@ export interface Http2Options {
 }
 
 interface Connection {
+  readonly socket: Socket;
   open: number;
   controlFrames: number;
   /** When it last had an open stream. */
   quietSinceMs: number;
+  /** Of what the client has sent: at the last sweep, and what it may send beyond. */
+  readBytes: number;
+  leftBytes: number;
+  /** Sweeps since anything came from it. Time would accuse everybody after this process had stood still. */
+  silentSweeps: number;
 }
+
+const PING_SWEEPS = Math.ceil(limits.connectionPingMs / limits.edgeSweepMs);
+const GONE_SWEEPS = PING_SWEEPS + Math.ceil(limits.connectionPongMs / limits.edgeSweepMs);
 
 function pathOf(headers: IncomingHttpHeaders): string {
   return (headers[':path'] ?? '').split('?', 1)[0] ?? '';
@@ -77,6 +86,8 @@ export class Http2Port {
   /** Streams whose request is not complete, with when it has to be. */
   readonly #reading = new Map<ServerHttp2Stream, number>();
   #nowMs: number;
+  /** The socket that becomes a session at this moment. */
+  #taken: Socket | undefined;
 
   constructor(options: Http2Options, nowMs: number) {
     this.#options = options;
@@ -106,11 +117,24 @@ export class Http2Port {
 
   /** Takes a socket whose first bytes are the preface, put back; of TLS, too. */
   take(socket: Socket): void {
+    this.#taken = socket;
     this.#server.emit('connection', socket);
+    this.#taken = undefined;
   }
 
   readonly #onSession = (session: Http2Session): void => {
-    const connection = { open: 0, controlFrames: 0, quietSinceMs: this.#nowMs };
+    const socket = this.#taken;
+    // Node makes the session before `emit` returns.
+    if (!socket) throw new Error('an HTTP/2 session came without its socket');
+    const connection: Connection = {
+      socket,
+      open: 0,
+      controlFrames: 0,
+      quietSinceMs: this.#nowMs,
+      readBytes: socket.bytesRead,
+      leftBytes: limits.connectionBurstBytes,
+      silentSweeps: 0,
+    };
     this.#connections.set(session, connection);
     const control = () => {
       connection.controlFrames += 1;
@@ -126,36 +150,36 @@ export class Http2Port {
     stream.on('error', () => undefined);
     // Reset in the frame after its head: to answer it throws, and that would end the process.
     if (isOver(stream)) return;
-    this.#count(stream);
+    const connection = stream.session && this.#connections.get(stream.session);
+    if (!connection) return;
+    this.#count(stream, connection);
     const path = pathOf(headers);
     const ours = path.startsWith(SERVICE_PREFIX);
     if (!stream.endAfterHeaders)
       this.#reading.set(stream, this.#nowMs + (ours ? limits.edgeFirstRequestMs : limits.requestMs));
     if (ours && headers[':method'] === 'OPTIONS') {
       stream.respond({ ':status': 204, ...preflightHeaders }, { endStream: true });
-    } else if (path === SUBSCRIBE_PATH) this.#subscribe(stream, headers);
+    } else if (path === SUBSCRIBE_PATH) this.#subscribe(stream, headers, connection.socket);
     else this.#compat.emit('stream', stream, headers, flags);
   };
 
-  #count(stream: ServerHttp2Stream): void {
-    const connection = stream.session && this.#connections.get(stream.session);
-    if (connection) connection.open += 1;
+  #count(stream: ServerHttp2Stream, connection: Connection): void {
+    connection.open += 1;
     stream.once('end', () => this.#reading.delete(stream));
     stream.once('close', () => {
       this.#reading.delete(stream);
-      if (!connection) return;
       connection.open -= 1;
       connection.quietSinceMs = this.#nowMs;
     });
   }
 
-  #subscribe(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #subscribe(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: Socket): void {
     const protocol = protocolOf(headers['content-type']);
     if (headers[':method'] === 'POST' && protocol) {
       readBody(stream, (body) => {
         // What is too long is read on, and dropped, for the time that a request may take: a reset would overtake the answer.
         if (body) this.#reading.delete(stream);
-        if (!isOver(stream)) this.#options.subscribe(stream, protocol, headers, body);
+        if (!isOver(stream)) this.#options.subscribe(stream, protocol, { socket, headers }, body);
       });
       return;
     }
@@ -173,7 +197,21 @@ export class Http2Port {
       connection.controlFrames = Math.max(0, connection.controlFrames - forgiven);
       if (connection.open === 0 && nowMs - connection.quietSinceMs >= limits.connectionIdleMs)
         session.close();
+      this.#listen(session, connection, passed);
     }
+  }
+
+  /** Cuts a client that says too much, whatever the frames, and one that does not even answer a PING. */
+  #listen(session: Http2Session, connection: Connection, passedMs: number): void {
+    const said = connection.socket.bytesRead - connection.readBytes;
+    connection.readBytes += said;
+    const earned = (limits.connectionBytesPerSecond * passedMs) / 1_000;
+    connection.leftBytes = Math.min(limits.connectionBurstBytes, connection.leftBytes + earned) - said;
+    connection.silentSweeps = said > 0 ? 0 : connection.silentSweeps + 1;
+    if (session.destroyed) return;
+    if (connection.leftBytes < 0) session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
+    else if (connection.silentSweeps === PING_SWEEPS) session.ping(() => undefined);
+    else if (connection.silentSweeps >= GONE_SWEEPS) session.destroy();
   }
 
   /** Says GOAWAY: what is open may end, nothing new comes. */

@@ -1,9 +1,11 @@
 // A stream on HTTP/2: one DATA write per loop turn, trailers for gRPC, and the reset code that tells why a client left.
 import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { CarillonError } from '../../runtime/errors.ts';
 import type { CloseReason } from './client-stream.ts';
 import { corsHeaders } from './cors.ts';
 import { type FrameSlot, giveBackSlot, largerSlot, takeSlot } from './frame-slots.ts';
+import { peerAddress } from './peer-address.ts';
 import { type Protocol, streamEnd } from './protocol.ts';
 import { frameBytes, putFrame, type StreamOwner, WireStream } from './wire-stream.ts';
 
@@ -53,18 +55,25 @@ export class Http2Stream extends WireStream {
   readonly #stream: OwnedStream;
   /** The stream forgets it when it is closed, and then it is needed. */
   readonly #session: Http2Session | undefined;
+  readonly #socket: Socket;
   /** The turn's one message, in memory that node keeps until it is sent; and where several wait. */
   #first: Buffer | undefined;
   #slot: FrameSlot | undefined;
   #handedBytes = 0;
   #trailers: Headers | undefined;
 
-  constructor(shared: StreamOwner, protocol: Protocol, stream: ServerHttp2Stream) {
+  /** `socket`: what the stream's connection is on. */
+  constructor(shared: StreamOwner, protocol: Protocol, stream: ServerHttp2Stream, socket: Socket) {
     super(shared, protocol);
     this.#stream = stream;
     this.#session = stream.session;
+    this.#socket = socket;
     this.#stream[owner] = this;
     stream.on('close', onClose).on('drain', onDrain).on('error', onError);
+  }
+
+  protected begin(): void {
+    this.#respond();
   }
 
   /** The response's headers go with the first message. False when the stream was reset meanwhile, which `close` will say. */
@@ -79,7 +88,7 @@ export class Http2Stream extends WireStream {
   }
 
   get remoteAddress(): string {
-    return this.#session?.destroyed === false ? (this.#session.socket.remoteAddress ?? '') : '';
+    return peerAddress(this.#socket);
   }
 
   protected get unsentBytes(): number {

@@ -95,6 +95,12 @@ export class RawClient {
     }
   }
 
+  /** Resolves when the response has begun, with a first message on the stream that answers this client. */
+  async begun(stream: { send(head: Uint8Array): void }): Promise<void> {
+    stream.send(Buffer.alloc(1));
+    await this.until(({ text }) => text.includes('\r\n\r\n') && text.endsWith('\r\n'));
+  }
+
   /** Everything that came until the other side closed. */
   async end(): Promise<string> {
     while (!this.#ended) await new Promise<void>((resolve) => this.#wake.push(resolve));

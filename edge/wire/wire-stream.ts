@@ -64,6 +64,8 @@ export abstract class WireStream implements ClientStream, Flushable {
   protected abstract append(head: Uint8Array, tail: Uint8Array | undefined): void;
   /** Hands what waits to the transport in one write, and sets `pendingBytes` to 0. */
   protected abstract write(): void;
+  /** Says the response's head, unless it went with a message: a proxy takes a silent server for a dead one. */
+  protected abstract begin(): void;
   /** Writes the end; what waited went before it. */
   protected abstract finish(error: CarillonError | undefined): void;
   /** Cuts the connection (HTTP/1.1) or the stream (HTTP/2) without a word. */
@@ -194,8 +196,12 @@ export abstract class WireStream implements ClientStream, Flushable {
     this.owner.ended.delete(this);
   }
 
-  /** Cuts the stream when nothing of what waits was taken for `limits.streamStalledMs`. */
-  checkStall(nowMs: number): void {
+  /**
+   * Called now and then: begins the response of a stream that still waits for its first message, and cuts the stream when
+   * nothing of what waits was taken for `limits.streamStalledMs`.
+   */
+  check(nowMs: number): void {
+    if (!this.#over) this.begin();
     const unsent = this.unsentBytes;
     const rare = this.#rarely();
     const taken = unsent === 0 ? 0 : this.takenBytes;

@@ -106,6 +106,15 @@ export const edgeLimits = {
   /** From the connection to the last byte of its first request. */
   edgeFirstRequestMs: 10_000,
   edgeSweepMs: 1_000,
+  /**
+   * What one HTTP/2 connection may send, whatever its frames: 80,000 of the smallest a second are 2 % of a core. Calls of a
+   * gateway's many users are well below.
+   */
+  connectionBytesPerSecond: 1_048_576,
+  connectionBurstBytes: 16_777_216,
+  /** An HTTP/2 connection from which nothing came for so long is asked whether it lives, and cut when it does not answer. */
+  connectionPingMs: 30_000,
+  connectionPongMs: 20_000,
   /** A stream that took none of what waits for it for so long is cut: its peer is gone, or resumes by its cursor. */
   streamStalledMs: 120_000,
   /** How long a connection whose stream we ended may take to close its side. */
