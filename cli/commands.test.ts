@@ -145,7 +145,18 @@ describe('a user who is there', () => {
       counts: { DELIVERED: 1 },
       deliveries: [{ user, channel: 'in_app', state: 'DELIVERED', attempts: 0 }],
     });
-    expect(await first('presence', user)).toMatchObject({ user, online: true });
+    expect(await first('presence', user)).toMatchObject({
+      user,
+      online: true,
+      known: true,
+      activity: 'foreground',
+      edges: [expect.any(String)],
+      vanished_at: null,
+      devices: [
+        { activity: 'foreground', open_for_ms: expect.any(Number), lease_age_ms: expect.any(Number) },
+      ],
+    });
+    expect((await run('presence', user)).out).toMatch(/^online, foreground\n/);
     const again = await first(
       'send',
       '--to',
@@ -231,7 +242,9 @@ describe('a user who is away', () => {
     expect(decisions.length).toBeGreaterThan(2);
     expect(JSON.stringify(decisions)).toMatch(/UNREGISTERED/);
     expect((await run('why', id, '--user', user)).out).toMatch(/email/);
-    expect(await first('presence', user)).toMatchObject({ online: false, edges: [] });
+    const absent = { online: false, edges: [], activity: 'unspecified', devices: [] };
+    expect(await first('presence', user)).toMatchObject(absent);
+    expect((await run('presence', user)).out).toMatch(/^offline/);
   });
 
   test('whose mail used up its tries has a dead letter, which can be replayed', async () => {
@@ -323,10 +336,11 @@ describe('set-up', () => {
 describe('every port says why it refuses', () => {
   test.each([
     ['ingest', 'carillon.v1.IngestService/Send', '{bad', 400, 'INVALID_REQUEST'],
-    ['ingest', 'carillon.v1.AdminService/GetUser', '{}', 400, 'INVALID_REQUEST'],
+    ['ingest', 'carillon.v1.AdminService/GetUser', '{}', 401, 'UNAUTHENTICATED'],
     ['edge', 'carillon.v1.EdgeService/ListInbox', '{bad', 400, 'INVALID_REQUEST'],
     ['edge', 'carillon.v1.EdgeService/ListInbox', '{}', 401, 'UNAUTHENTICATED'],
     ['router', 'carillon.v1.RouterService/GetPresence', '{bad', 400, 'INVALID_REQUEST'],
+    ['router', 'carillon.v1.RouterService/Locate', '{}', 401, 'UNAUTHENTICATED'],
   ] as const)('%s: %s %s', async (port, method, body, status, reason) => {
     const response = await fetch(`${mesh.addresses[port]}/${method}`, {
       method: 'POST',

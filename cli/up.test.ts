@@ -1,12 +1,14 @@
 // `carillon up` as a process: its first line, its demo, its end on a signal, and a plain sentence when it cannot start.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { bearer } from '../runtime/bearer.ts';
+import { LOCAL_KEY } from './local-key.ts';
 
 const FREE = Object.fromEntries(
   ['INGEST', 'EDGE', 'ROUTER', 'WEBHOOK', 'OPS', 'LINK'].map((name) => [`CARILLON_${name}_PORT`, '0']),
@@ -152,10 +154,11 @@ test('a demo ends with an SMS where a mail server is configured, and its log lin
 test('what was accepted is there after a kill -9 and another start', async () => {
   const one = carillon(['up', '--json', '--data', 'kept']);
   const { addresses } = (await one.line()) as { addresses: { ingest: string } };
+  const key = (await readFile(join(directory, 'kept', LOCAL_KEY), 'utf8')).trim();
   const call = async (ingest: string, method: string, body: unknown) => {
     const response = await fetch(`${ingest}/carillon.v1.IngestService/${method}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...bearer(key) },
       body: JSON.stringify(body),
     });
     return await response.json();
