@@ -156,7 +156,14 @@ test('from the inbox over push to email', () => {
     ['attempt.sent', 'smtp took it.'],
     ['state.sent', 'SENT on email.'],
   ]);
-  expect(decisions[1]?.inputs).toEqual({ online: 'true', email: 'true', left_out: 'push NO_ADDRESS' });
+  expect(decisions[1]?.inputs).toEqual({
+    online: 'true',
+    email: 'true',
+    left_out: 'push NO_ADDRESS',
+    foreground: 'false',
+    known: 'true',
+    plan_from: 'default',
+  });
 });
 
 test('nothing decided yet, and nothing decided before it was cancelled', () => {
@@ -188,7 +195,7 @@ const planned = (inputs: Explanation['deliveries'][number]['inputs']): Explanati
 });
 
 test.each([
-  [{ decided: 'ONLINE', online: true, foreground: true, known: true }, 'The user was connected.'],
+  [{ decided: 'ONLINE', online: true, foreground: true }, 'The user was connected.'],
   [
     { decided: 'ONLINE', online: true, foreground: false, background: 'stream', background_from: 'lane' },
     'The user was connected but did not look at the app; its lane leaves that to the stream.',
@@ -201,7 +208,7 @@ test.each([
     { decided: 'UNKNOWN', known: false },
     'Where the user was was not known: the edges were asked, and the ack deadline decides.',
   ],
-  [{ decided: 'OFFLINE', known: true }, 'The user was not connected.'],
+  [{ decided: 'OFFLINE', online: false }, 'The user was not connected.'],
   [
     { decided: 'OFFLINE', vanished_ms: 7_000, linger_ms: 5_000, linger_from: 'default' },
     "The user's last connection had vanished 7000 ms before, longer than the linger of 5000 ms that the mesh gives.",
@@ -216,9 +223,11 @@ test.each([
   );
   expect(presence?.text).toBe(text);
   const { decided: _decided, ...known } = inputs;
-  expect(presence?.inputs).toEqual(
-    Object.fromEntries(Object.entries(known).map(([name, value]) => [name, String(value)])),
-  );
+  expect(presence?.inputs).toEqual({
+    foreground: 'false',
+    known: 'true',
+    ...Object.fromEntries(Object.entries(known).map(([name, value]) => [name, String(value)])),
+  });
 });
 
 test('a push that was taken back, one that could not be, and one that is still to be', () => {

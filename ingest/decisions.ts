@@ -81,6 +81,9 @@ const PRESENCE = [
   'background_from',
 ];
 
+/** What the plan leaves out of its inputs. */
+const UNSAID = { plan_from: 'default', foreground: 'false', known: 'true' };
+
 const whose: Readonly<Record<string, string>> = {
   category: 'its category',
   lane: 'its lane',
@@ -114,7 +117,8 @@ function presenceText(inputs: Readonly<Record<string, string>>): string | undefi
 
 function ofPlan(row: ExplainedDelivery): Decision[] {
   const { moved: _moved, ...known } = row.inputs;
-  const inputs = Object.fromEntries(Object.entries(known).map(([name, value]) => [name, String(value)]));
+  const said = Object.entries(known).map(([name, value]) => [name, String(value)] as const);
+  const inputs: Record<string, string> = { ...UNSAID, ...Object.fromEntries(said) };
   const from = inputs.plan_from === 'category' ? ' Its category says so.' : '';
   const decisions = [decision(row.created_at, 'plan', planText(row.steps) + from, inputs)];
   if (inputs.left_out)

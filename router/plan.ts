@@ -118,7 +118,10 @@ function start(
   return queued('OFFLINE', 1);
 }
 
-/** What was known and which rule decided, for Explain: the row's own reason is that of its last move. */
+/**
+ * What was known and which rule decided, for Explain: the row's own reason is that of its last move. What goes without saying
+ * is left out: that it is known, the default plan, and that somebody who is not here does not look.
+ */
 function inputsOf(
   decided: string,
   asked: readonly Asked[],
@@ -132,10 +135,10 @@ function inputsOf(
   return {
     decided,
     asked: asked.map(({ channel }) => channelName(channel)).join(' '),
-    plan_from: policy.planFrom,
+    ...(policy.planFrom !== 'default' && { plan_from: policy.planFrom }),
     online,
-    foreground: presence.foreground,
-    known: presence.known,
+    ...(online && { foreground: presence.foreground }),
+    ...(!presence.known && { known: false }),
     devices: recipient.devices,
     email: recipient.email,
     phone: recipient.phone,

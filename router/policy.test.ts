@@ -201,12 +201,11 @@ describe('what a category says', () => {
     const inputs = (lane: Lane, rules: Rules | undefined, where: Whereabouts) =>
       plan(given({ lane, rules }), everywhere, where, NOW)[0]?.inputs;
     expect(inputs(Lane.CRITICAL, undefined, background)).toMatchObject({
+      decided: 'BACKGROUND',
       online: true,
       foreground: false,
-      known: true,
       background: 'stream_and_push',
       background_from: 'lane',
-      plan_from: 'default',
     });
     expect(inputs(Lane.NORMAL, { background: BackgroundPolicy.STREAM_ONLY }, background)).toMatchObject({
       background: 'stream',
@@ -218,6 +217,14 @@ describe('what a category says', () => {
       linger_from: 'category',
     });
     expect(inputs(Lane.NORMAL, undefined, lost)).toMatchObject({ known: false, online: false });
-    expect(inputs(Lane.NORMAL, undefined, online)).not.toHaveProperty('background');
+    expect(inputs(Lane.NORMAL, undefined, online)).toEqual({
+      decided: 'ONLINE',
+      asked: 'in_app push email',
+      online: true,
+      foreground: true,
+      devices: 1,
+      email: true,
+      phone: true,
+    });
   });
 });
