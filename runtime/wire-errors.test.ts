@@ -6,7 +6,8 @@ import type { ServiceError } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { CarillonError, type ReasonName, reasons } from './errors.ts';
 import { limits } from './limits.ts';
-import { carillonError, toConnectError, toGrpcStatus } from './wire-errors.ts';
+import type { Log } from './log.ts';
+import { carillonError, ownError, toConnectError, toGrpcStatus } from './wire-errors.ts';
 
 const wires = {
   gRPC: (error: unknown) => Object.assign(new Error('x'), toGrpcStatus(error)) as ServiceError,
@@ -53,6 +54,18 @@ describe.each(Object.entries(wires))('over %s', (_name, there) => {
     const crowded = carillonError(there(new CarillonError('INVALID_REQUEST', 'm', { violations: many })));
     expect(crowded.violations).toHaveLength(limits.errorViolationsCount);
   });
+});
+
+test("a caller that went away is nobody's error, and not logged", () => {
+  const lines: unknown[] = [];
+  const log = { error: (line: unknown) => lines.push(line) } as unknown as Log;
+  const gone = new AbortController();
+  gone.abort();
+  expect(ownError(gone.signal.reason, log)).toBeUndefined();
+  expect(ownError(Object.assign(new Error('x'), { code: 'ECONNRESET' }), log)).toBeUndefined();
+  expect(lines).toEqual([]);
+  expect(ownError(new Error('x'), log)?.reason).toBe('INTERNAL');
+  expect(lines).toHaveLength(1);
 });
 
 test('nobody listening is said so', () => {

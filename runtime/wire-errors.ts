@@ -24,6 +24,11 @@ const libraryReasons: Partial<Record<Code, ReasonName>> = {
 /** What a stream says when its other end went away. */
 const GONE = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ABORT_ERR']);
 
+/** An `AbortSignal` that aborts without a reason throws a DOMException, whose code is a number. */
+const isGone = (error: unknown): boolean =>
+  error instanceof Error &&
+  (error.name === 'AbortError' || ('code' in error && GONE.has(String(error.code))));
+
 /**
  * Any error as one of ours. What is not ours already becomes INTERNAL; its cause goes to the log, never to the wire.
  * A caller that went away (CANCELLED) is not an error of anybody: undefined.
@@ -41,7 +46,7 @@ export function ownError(error: unknown, log: Log | undefined): CarillonError | 
     const reason = malformed ? 'INVALID_REQUEST' : libraryReasons[error.code];
     if (reason) return new CarillonError(reason, error.rawMessage);
   }
-  if (error instanceof Error && 'code' in error && GONE.has(String(error.code))) return undefined;
+  if (isGone(error)) return undefined;
   log?.error({ err: error }, 'a call failed');
   return new CarillonError('INTERNAL');
 }
