@@ -63,7 +63,8 @@ function heal({ say }: Nemesis, fault: Fault): void {
 }
 
 /** One that does not come up is a fault of the mesh; the run goes on if it does the next time. */
-async function start({ history }: Nemesis, process: RoleProcess): Promise<void> {
+async function start({ history, say }: Nemesis, process: RoleProcess): Promise<void> {
+  const startedMs = systemClock.monotonic();
   try {
     await process.start();
   } catch (error) {
@@ -71,10 +72,15 @@ async function start({ history }: Nemesis, process: RoleProcess): Promise<void> 
     await process.end('SIGKILL');
     await process.start();
   }
+  say(`    ${process.name} was ready after ${((systemClock.monotonic() - startedMs) / 1_000).toFixed(1)} s`);
 }
 
-async function leave({ history }: Nemesis, process: RoleProcess): Promise<void> {
-  history.leaves.push({ what: process.name, ...(await process.leave()) });
+async function leave({ history, say }: Nemesis, process: RoleProcess): Promise<void> {
+  const { code, ms } = await process.leave();
+  history.leaves.push({ what: process.name, code, ms });
+  say(
+    `    ${process.name} left after ${(ms / 1_000).toFixed(1)} s (${code === null ? 'by force' : `exit ${code}`})`,
+  );
 }
 
 async function act(nemesis: Nemesis, planned: PlannedFault): Promise<void> {

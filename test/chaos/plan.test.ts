@@ -33,7 +33,7 @@ test('every card comes as often as every other', () => {
   const times = cards.map(
     ({ kind, among }) => faults.filter((one) => one.kind === kind && among.includes(one.target)).length,
   );
-  expect(Math.max(...times) - Math.min(...times)).toBeLessThanOrEqual(2);
+  expect(Math.max(...times) - Math.min(...times)).toBeLessThanOrEqual(4);
   expect(Math.min(...times)).toBeGreaterThan(15);
 });
 

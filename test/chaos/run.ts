@@ -128,6 +128,7 @@ async function runOn(
   const [cores, pressure] = [await cpu.cores(), await cpu.pressure()];
   sending.abort();
   await load;
+  if (signal.aborted) return false;
   say('nothing is sent any more; waiting for the last to arrive');
   await quiesce(history, signal);
   await systemClock.sleep(SETTLED_MS, signal);
@@ -138,7 +139,7 @@ async function runOn(
   for (const { checker, ok, said } of verdicts)
     process.stdout.write(`${ok ? 'ok  ' : 'FAIL'}  ${checker}: ${said}\n`);
   process.stdout.write(`      seed ${seed}\n`);
-  return verdicts.every(({ ok }) => ok) && !signal.aborted;
+  return verdicts.every(({ ok }) => ok);
 }
 
 async function inTime(
