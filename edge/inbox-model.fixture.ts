@@ -14,12 +14,15 @@ export interface ModelItem {
   archived: boolean;
 }
 
-const content = (id: string) => ({
+const content = (id: string, padding: number) => ({
   id,
   lane: Lane.NORMAL,
   category: 'test',
   createdAtMs: 1_800_000_000_000,
-  payload: toBinary(NotificationSchema, create(NotificationSchema, { content: { title: id } })),
+  payload: toBinary(
+    NotificationSchema,
+    create(NotificationSchema, { content: { title: id, body: 'x'.repeat(padding) } }),
+  ),
 });
 
 export class InboxModel {
@@ -30,6 +33,8 @@ export class InboxModel {
   /** Rows of a page, and contents of a read, whatever is asked for. */
   pageRows = 3;
   contents = 2;
+  /** Characters of an item's body. */
+  padding = 0;
   /** When true, reads wait until `step`. */
   held = false;
   /** When true, reads fail. */
@@ -56,7 +61,7 @@ export class InboxModel {
   }
 
   encoded(id: string): Uint8Array {
-    return encodeItem(content(id));
+    return encodeItem(content(id, this.padding));
   }
 
   get pending(): number {
@@ -97,7 +102,9 @@ export class InboxModel {
   readContents = async (ids: readonly string[]): Promise<Contents> => {
     await this.#pause();
     return {
-      found: ids.slice(0, this.contents).map((id) => ({ ...content(id), traceparent: undefined })),
+      found: ids
+        .slice(0, this.contents)
+        .map((id) => ({ ...content(id, this.padding), traceparent: undefined })),
       complete: ids.length <= this.contents,
     };
   };
