@@ -3,6 +3,7 @@ import { accessLimits } from './limits/access.ts';
 import { clusterLimits } from './limits/cluster.ts';
 import { edgeLimits } from './limits/edge.ts';
 import { eventLogLimits } from './limits/event-log.ts';
+import { httpCallsLimits } from './limits/http-calls.ts';
 import { ingestLimits } from './limits/ingest.ts';
 import { linksLimits } from './limits/links.ts';
 import { portsLimits } from './limits/ports.ts';
@@ -21,6 +22,7 @@ export const limits = {
   ...routerLimits,
   ...edgeLimits,
   ...providersLimits,
+  ...httpCallsLimits,
   ...processLimits,
   ...eventLogLimits,
   ...clusterLimits,
