@@ -152,6 +152,27 @@ describe('a client', () => {
     expect(edge.ackCalls.slice(1).map(({ after, upto }) => [after, upto])).toEqual([[0, 1]]);
   });
 
+  test('does not acknowledge on a new line what it was handed on the one before', async () => {
+    const { edge, pass, client } = setUp();
+    const watched = client();
+    let done = () => {};
+    watched.client.on('item', () => new Promise<void>((resolve) => (done = resolve)));
+    await started(watched);
+    edge.add();
+    await settled();
+    Object.assign(edge, { epoch: 'e2', head: 0 });
+    edge.rows.length = 0;
+    edge.end();
+    await pass(1_000);
+    edge.add();
+    done();
+    await pass(1_000);
+    expect(edge.ackCalls).toEqual([]);
+    done();
+    await pass(1_000);
+    expect(edge.ackCalls.map(({ after, upto }) => [after, upto])).toEqual([[0, 1]]);
+  });
+
   test('sends what is owed before it closes, and closes all the same when nobody answers', async () => {
     const { edge, pass, client } = setUp();
     const first = client();

@@ -61,6 +61,7 @@ export class Stream implements Source {
   #cancelWait: () => void = () => {};
   #cancelStable: () => void = () => {};
   #swapping = false;
+  #onSessionOver: () => void = () => {};
   readonly #events: Event[] = [];
   /** What the app's room waits for, of the frame that is being stepped over. */
   #room: Promise<void> | undefined;
@@ -129,10 +130,13 @@ export class Stream implements Source {
     this.#keeper.save({ ...position, owed: this.#acks.owed });
   }
 
-  /** Sends what is owed, within `limits.closeMs`, stores the cursor, and ends for good. */
+  /** Sends what is owed while the session takes it, at most for `limits.closeMs`, stores the cursor, and ends for good. */
   async close(): Promise<void> {
     const late = sleep(this.#options.clock, limits.closeMs, this.#ended.signal);
-    await Promise.race([this.#acks.flush(), late]);
+    const over = new Promise<void>((resolve) => {
+      this.#onSessionOver = resolve;
+    });
+    if (this.#sessionId !== '') await Promise.race([this.#acks.flush(), late, over]);
     this.#on({ kind: 'close' });
     this.#ended.abort();
     this.#acks.close();
@@ -172,6 +176,7 @@ export class Stream implements Source {
     this.#acks.session('');
     this.#activity.session('', this.#openedWith);
     this.#cancelStable();
+    this.#onSessionOver();
   }
 
   #do(effect: Effect): void {
