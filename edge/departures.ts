@@ -4,6 +4,7 @@ import type { UserKey } from '../cluster/presence.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
+import type { Metrics } from '../runtime/metrics.ts';
 import type { Session } from './session.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -17,6 +18,7 @@ export interface DeparturesOptions {
   ownership: Pick<Ownership, 'owner'>;
   clock: Clock;
   ids: Ids;
+  metrics: Pick<Metrics, 'edgeGoAwaysTotal'>;
   /** Clients that are asked to reconnect in a second. */
   perSecond: number;
 }
@@ -46,6 +48,7 @@ export class Departures {
 
   /** Asks the client to come back, at a moment of its own after `afterMs`: to its edge when it can, else to any. */
   tell(session: Session, reason: DepartureReason, afterMs = 0): void {
+    this.#options.metrics.edgeGoAwaysTotal.add(1, { reason });
     const url = session.mayRedirect ? this.elsewhere(session.user) : undefined;
     session.goAway(reason, afterMs + this.#options.ids.random() * limits.goAwaySpreadMs, url);
   }

@@ -12,7 +12,7 @@ const TICK_MS = 50;
 
 function setUp(count: number, { perSecond = Number(limits.reconnectsPerSecond), url = '' } = {}) {
   const setting = testHub();
-  const { hub, clock, open } = setting;
+  const { hub, clock, metrics, open } = setting;
   const ids = { uuid: () => 'u', random: () => 0.5 };
   const admission = new Admission(defaultAdmission, clock, ids);
   const other: Member = {
@@ -30,7 +30,7 @@ function setUp(count: number, { perSecond = Number(limits.reconnectsPerSecond), 
     owner: () => other,
     member: (node: string) => (members.has(node) ? { ...other, node } : undefined),
   };
-  const departures = new Departures({ node: 'edge-1', ownership, clock, ids, perSecond });
+  const departures = new Departures({ node: 'edge-1', ownership, clock, ids, metrics, perSecond });
   const opened = Array.from({ length: count }, (_, index) =>
     open(undefined, `user-${index}`, { mayRedirect: index % 2 === 1 }),
   );

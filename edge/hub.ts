@@ -38,7 +38,7 @@ export interface HubOptions {
   clock: Clock;
   ids: Ids;
   tracing: Tracing;
-  metrics: Pick<Metrics, 'edgeStreams' | 'edgeFrameBytesTotal'>;
+  metrics: Pick<Metrics, 'edgeStreams' | 'edgeFrameBytesTotal' | 'edgeGreetedTotal'>;
   log: Log;
 }
 
@@ -56,6 +56,8 @@ export interface Caller extends UserKey {
   deviceId: string;
 }
 
+const FROM_MEMORY = { from: 'memory' };
+const FROM_STORE = { from: 'store' };
 /** The digits of a session's number. */
 const NUMBER = /^[1-9a-z][0-9a-z]{0,9}$/;
 
@@ -186,6 +188,7 @@ export class Hub implements SessionHost, Disposable {
     const { tenant, userId } = session.user;
     const own = cursor?.epoch === this.frames.epoch ? cursor : undefined;
     const lately = own && this.#recent.find(tenant, userId, own);
+    this.#options.metrics.edgeGreetedTotal.add(1, lately ? FROM_MEMORY : FROM_STORE);
     if (lately) {
       session.greet(lately);
       this.#verification.add(session);

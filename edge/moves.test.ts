@@ -12,7 +12,7 @@ const COUNT = 1_000;
 
 function setUp() {
   const setting = testHub();
-  const { clock, hub, open } = setting;
+  const { clock, hub, metrics, open } = setting;
   const ids = { uuid: () => 'u', random: () => 0.5 };
   const member = (node: string): Member => ({
     role: 'edge',
@@ -25,7 +25,7 @@ function setUp() {
   });
   const ring = { owner: (_user: UserKey) => member('edge-1') };
   const ownership = { owner: (user: UserKey) => ring.owner(user) };
-  const departures = new Departures({ node: 'edge-1', ownership, clock, ids, perSecond: 1_000 });
+  const departures = new Departures({ node: 'edge-1', ownership, clock, ids, metrics, perSecond: 1_000 });
   const moves = new Moves({ sessions: () => hub.sessions(), departures, clock });
   onTestFinished(() => moves[Symbol.dispose]());
   const streams = Array.from(

@@ -8,6 +8,7 @@ import type { Principal } from '../runtime/identity.ts';
 import type { Ids } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
 import type { Log } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
 import { validate } from '../runtime/validation.ts';
 import { type Admission, delayMs } from './admission.ts';
 import { activityAttention } from './attention.ts';
@@ -26,19 +27,21 @@ export interface SubscribeOptions {
   departures: Pick<Departures, 'elsewhere'>;
   proxies: TrustedProxies;
   ids: Ids;
+  metrics: Pick<Metrics, 'edgeRefusedTotal' | 'edgeGoAwaysTotal'>;
   log: Log;
 }
 
 export function subscribeHandler(options: SubscribeOptions): SubscribeHandler {
-  const { hub, admission, authenticator, proxies, log } = options;
+  const { hub, admission, authenticator, proxies, metrics, log } = options;
   return (request, stream, headers) => {
     let address: string | undefined;
     const refuse = (error: unknown) => {
       if (error instanceof CarillonError && error.reason === 'UNAUTHENTICATED') admission.badToken(address);
       if (!(error instanceof CarillonError)) log.error({ err: error }, 'a stream could not be opened');
-      stream.end(
-        error instanceof CarillonError ? error : new CarillonError('INTERNAL', undefined, { cause: error }),
-      );
+      const own =
+        error instanceof CarillonError ? error : new CarillonError('INTERNAL', undefined, { cause: error });
+      metrics.edgeRefusedTotal.add(1, { reason: own.reason });
+      stream.end(own);
     };
     try {
       address = clientAddress(stream.remoteAddress, headers.get('x-forwarded-for'), proxies);
@@ -55,7 +58,7 @@ export function subscribeHandler(options: SubscribeOptions): SubscribeHandler {
 
 /** Opens the stream, unless it is over by now; throws when it may not be. */
 function open(
-  { hub, admission, authenticator, departures, ids }: SubscribeOptions,
+  { hub, admission, authenticator, departures, ids, metrics }: SubscribeOptions,
   request: SubscribeRequest,
   stream: ClientStream,
   principal: Principal,
@@ -78,6 +81,7 @@ function open(
   const elsewhere = request.mayRedirect ? departures.elsewhere(user) : undefined;
   if (elsewhere !== undefined) {
     place?.leave();
+    metrics.edgeGoAwaysTotal.add(1, { reason: 'REDIRECTED' });
     stream.send(goAwayFrame({ reason: 'MOVED', reconnectAfter: {}, edge: elsewhere }));
     stream.end();
     return;

@@ -12,6 +12,9 @@ const NAMES = {
   carillon_delivery_duration_seconds: 'histogram',
   carillon_edge_streams: 'gauge',
   carillon_edge_frame_bytes_total: 'counter',
+  carillon_edge_refused_total: 'counter',
+  carillon_edge_goaways_total: 'counter',
+  carillon_edge_greeted_total: 'counter',
   carillon_attempts_total: 'counter',
   carillon_provider_duration_seconds: 'histogram',
   carillon_breaker_state: 'gauge',
@@ -31,6 +34,9 @@ function used() {
   metrics.deliveryDuration.record(0.01, { channel: 'in_app', lane: 'normal' });
   metrics.edgeStreams.record(4);
   metrics.edgeFrameBytesTotal.add(100);
+  metrics.edgeRefusedTotal.add(1, { reason: 'TOO_MANY_STREAMS' });
+  metrics.edgeGoAwaysTotal.add(1, { reason: 'AGE' });
+  metrics.edgeGreetedTotal.add(1, { from: 'memory' });
   metrics.attemptsTotal.add(1, { provider: 'smtp', outcome: 'sent' });
   metrics.providerDuration.record(0.3, { provider: 'smtp' });
   metrics.breakerState.record(2, { provider: 'smtp' });

@@ -15,6 +15,9 @@ export interface Metrics {
   deliveryDuration: Histogram;
   edgeStreams: Gauge;
   edgeFrameBytesTotal: Counter;
+  edgeRefusedTotal: Counter;
+  edgeGoAwaysTotal: Counter;
+  edgeGreetedTotal: Counter;
   attemptsTotal: Counter;
   providerDuration: Histogram;
   breakerState: Gauge;
@@ -63,6 +66,15 @@ export function createMetrics(): Metrics {
     edgeStreams: meter.createGauge('carillon_edge_streams', { description: 'Open client streams.' }),
     edgeFrameBytesTotal: meter.createCounter('carillon_edge_frame_bytes_total', {
       description: 'Bytes of frames written to clients.',
+    }),
+    edgeRefusedTotal: meter.createCounter('carillon_edge_refused_total', {
+      description: 'Streams that were not opened, by reason.',
+    }),
+    edgeGoAwaysTotal: meter.createCounter('carillon_edge_goaways_total', {
+      description: 'Clients that were asked to reconnect, by reason.',
+    }),
+    edgeGreetedTotal: meter.createCounter('carillon_edge_greeted_total', {
+      description: 'Streams that began, from memory or after a look at the store.',
     }),
     attemptsTotal: meter.createCounter('carillon_attempts_total', {
       description: 'Provider calls by outcome.',

@@ -45,6 +45,7 @@ export async function serveOurs(): Promise<FanOutServer> {
   const log = createLog({ level: 'error' });
   const clock = systemClock;
   const ids = systemIds;
+  const metrics = createMetrics();
   const hub = new Hub({
     node: 'bench',
     incarnation: '1',
@@ -59,7 +60,7 @@ export async function serveOurs(): Promise<FanOutServer> {
     clock: { ...clock, every: (periodMs, task) => clock.every(periodMs * QUIET, task) },
     ids,
     tracing: tracingOff,
-    metrics: createMetrics(),
+    metrics,
     log,
   });
   const feed = new LinkFeed(hub);
@@ -75,6 +76,7 @@ export async function serveOurs(): Promise<FanOutServer> {
       departures: { elsewhere: () => undefined },
       proxies: trustedProxies([]),
       ids,
+      metrics,
       log,
     }),
   });
