@@ -1,6 +1,13 @@
 // A terminal for tests that remembers what was said, and the command's surroundings around it.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { systemClock } from '../runtime/clock.ts';
 import type { Cli } from './cli.ts';
+
+/** Holds no carillon.config.json, and takes the local key of a mesh under test. */
+const directory = mkdtempSync(join(tmpdir(), 'carillon-heard-'));
+process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
 
 export interface Hearing {
   readonly cli: Cli;
@@ -33,8 +40,7 @@ export function hearing(
         paint: (_style, text) => text,
       },
       environment: options.environment ?? {},
-      // Holds no carillon.config.json.
-      directory: import.meta.dirname,
+      directory,
       signal: options.signal ?? new AbortController().signal,
       clock: systemClock,
     },
