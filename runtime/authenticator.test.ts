@@ -108,9 +108,21 @@ describe('a good token', () => {
     expect(await outcome(authenticator, `Bearer ${user}`)).toMatchObject({ kind: 'user', userId: 'ada' });
   });
 
+  test('of the secret is judged on the spot, and remembered', async () => {
+    const { authenticator } = await judge();
+    const headers = asked(`Bearer ${await sign({ sub: 'ada' })}`);
+    const first = authenticator.authenticate(headers);
+    expect(first).toMatchObject({ userId: 'ada' });
+    expect(authenticator.authenticate(headers)).toBe(first);
+  });
+
   test('is answered at once the second time, checked once when asked for twice, and refused when it expires', async () => {
     const { authenticator } = await judge();
-    const headers = asked(`Bearer ${await sign({ sub: 'ada', exp: nowSeconds() + 10 })}`);
+    // A header with more in it than alg and typ takes the long way.
+    const token = new SignJWT({ sub: 'ada', iat: nowSeconds(), exp: nowSeconds() + 10 });
+    const headers = asked(
+      `Bearer ${await token.setProtectedHeader({ alg: 'HS256', kid: 'k' }).sign(secret)}`,
+    );
     const first = authenticator.authenticate(headers);
     expect(first).toBeInstanceOf(Promise);
     const [one, other] = await Promise.all([first, authenticator.authenticate(headers)]);

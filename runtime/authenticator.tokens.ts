@@ -46,7 +46,26 @@ export class TokenAuthenticator implements UserAuthenticator {
     if (known) return this.#stillGood(known);
     const refusal = this.#refused.get(tokenHash);
     if (refusal && refusal.untilMs > this.nowMs()) throw refusal.error;
-    return this.#checking.get(tokenHash) ?? this.#check(token, tokenHash);
+    const checking = this.#checking.get(tokenHash);
+    if (checking) return checking;
+    try {
+      const now = this.#jwt.verifyNow(token, tokenHash);
+      return now ? this.#judge(now) : this.#check(token, tokenHash);
+    } catch (error) {
+      throw this.#refuse(tokenHash, error);
+    }
+  }
+
+  #judge(principal: Principal): Principal {
+    this.#known.set(principal.tokenHash, principal);
+    return this.#stillGood(principal);
+  }
+
+  /** Remembers what will not be another the next time; returns the error. */
+  #refuse(tokenHash: string, error: unknown): unknown {
+    if (error instanceof CarillonError && error.retry === 'never')
+      this.#refused.set(tokenHash, { error, untilMs: this.nowMs() + limits.tokenRefusedMs });
+    return error;
   }
 
   checkDevice(principal: Principal, deviceId: string): void {
@@ -67,13 +86,9 @@ export class TokenAuthenticator implements UserAuthenticator {
     const checking = this.#turn(() => this.#jwt.verify(token, tokenHash));
     this.#checking.set(tokenHash, checking);
     try {
-      const principal = await checking;
-      this.#known.set(tokenHash, principal);
-      return this.#stillGood(principal);
+      return this.#judge(await checking);
     } catch (error) {
-      if (error instanceof CarillonError && error.retry === 'never')
-        this.#refused.set(tokenHash, { error, untilMs: this.nowMs() + limits.tokenRefusedMs });
-      throw error;
+      throw this.#refuse(tokenHash, error);
     } finally {
       this.#checking.delete(tokenHash);
     }

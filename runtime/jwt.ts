@@ -11,6 +11,7 @@ import { isKnownScope } from './access.ts';
 import { CarillonError } from './errors.ts';
 import { DEFAULT_TENANT, type Principal } from './identity.ts';
 import { limits } from './limits.ts';
+import { SecretSignature } from './secret-signature.ts';
 
 /** Of a shared secret. */
 const SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'] as const;
@@ -34,8 +35,11 @@ export interface JwtOptions {
   nowMs(): number;
 }
 
+/** Revocations are not looked at here. */
 export interface JwtVerifier {
-  /** Rejects with UNAUTHENTICATED, TOKEN_EXPIRED, CREDENTIALS_UNAVAILABLE. Revocations are not looked at here. */
+  /** Undefined when the token cannot be judged on the spot. Throws UNAUTHENTICATED, TOKEN_EXPIRED. */
+  verifyNow(token: string, tokenHash: string): Principal | undefined;
+  /** Rejects with UNAUTHENTICATED, TOKEN_EXPIRED, CREDENTIALS_UNAVAILABLE. */
   verify(token: string, tokenHash: string): Promise<Principal>;
 }
 
@@ -122,7 +126,8 @@ function principalFrom(payload: JWTPayload, tokenHash: string, nowMs: number): P
 
 export async function createJwtVerifier(options: JwtOptions): Promise<JwtVerifier> {
   const { secret, keys, issuer, audience = [], nowMs } = options;
-  // Imported once: from bytes each check costs 43 µs instead of 25.
+  const signature = secret && new SecretSignature(secret);
+  // For secret and key sets alike, and imported once: from bytes each check costs 43 µs instead of 25.
   const secrets = new Map<string, CryptoKey>();
   for (const name of secret ? SECRET_ALGORITHMS : [])
     secrets.set(
@@ -141,7 +146,22 @@ export async function createJwtVerifier(options: JwtOptions): Promise<JwtVerifie
     if (!key) throw new errors.JWKSNoMatchingKey();
     return key;
   };
+  const asked = (atMs: number) => ({
+    ...(issuer !== undefined && { issuer }),
+    ...(audience.length > 0 && { audience: [...audience] }),
+    clockTolerance: limits.tokenLeewayMs / 1_000,
+    currentDate: new Date(atMs),
+  });
   return {
+    verifyNow(token, tokenHash) {
+      const atMs = nowMs();
+      try {
+        const payload = signature?.claims(token, asked(atMs));
+        return payload && principalFrom(payload, tokenHash, atMs);
+      } catch (error) {
+        throw explained(error);
+      }
+    },
     async verify(token, tokenHash) {
       if (algorithms.length === 0)
         throw refused(
@@ -149,13 +169,7 @@ export async function createJwtVerifier(options: JwtOptions): Promise<JwtVerifie
         );
       const atMs = nowMs();
       try {
-        const { payload } = await jwtVerify(token, findKey, {
-          algorithms,
-          ...(issuer !== undefined && { issuer }),
-          ...(audience.length > 0 && { audience: [...audience] }),
-          clockTolerance: limits.tokenLeewayMs / 1_000,
-          currentDate: new Date(atMs),
-        });
+        const { payload } = await jwtVerify(token, findKey, { algorithms, ...asked(atMs) });
         return principalFrom(payload, tokenHash, atMs);
       } catch (error) {
         throw explained(error);
