@@ -159,18 +159,28 @@ class Opening {
 /** The connections that have not made their first request yet. */
 export class FirstRequests {
   readonly #routes: FirstRequestRoutes;
+  readonly #most: number;
+  /** The oldest first. */
   readonly #openings = new Set<Opening>();
 
-  constructor(routes: FirstRequestRoutes) {
+  constructor(routes: FirstRequestRoutes, most: number = limits.edgeOpeningsCount) {
     this.#routes = routes;
+    this.#most = most;
   }
 
   get size(): number {
     return this.#openings.size;
   }
 
+  /** In a flood the oldest goes: whoever means it has said what it wants within milliseconds. */
   add(socket: Socket, nowMs: number): void {
     this.#openings.add(new Opening(socket, nowMs, this.#routes, this.#left));
+    if (this.#openings.size <= this.#most) return;
+    for (const oldest of this.#openings) {
+      this.#left(oldest);
+      oldest.socket.destroy();
+      return;
+    }
   }
 
   readonly #left = (opening: Opening): void => {

@@ -103,6 +103,8 @@ export const edgeLimits = {
   // --- edge: the wire
   /** Streams are connections here: the machine's file descriptors end before this does. */
   edgeConnectionsCount: 200_000,
+  /** Connections that have not made their first request; a storm's come in thousands at once. */
+  edgeOpeningsCount: 8_192,
   /** From the connection to the last byte of its first request. */
   edgeFirstRequestMs: 10_000,
   edgeSweepMs: 1_000,
