@@ -3,6 +3,7 @@ import type { Interceptor } from '@connectrpc/connect';
 import { CarillonError } from './errors.ts';
 import { limits } from './limits.ts';
 
+const NAME = 'authorization';
 const BEARER = /^bearer +([A-Za-z0-9._~+/=-]+) *$/i;
 
 /** Throws UNAUTHENTICATED; what was sent is never said back. */
@@ -20,6 +21,20 @@ export function bearerToken(headers: { get(name: string): string | null }): stri
   if (token.length > limits.tokenBytes)
     throw new CarillonError('UNAUTHENTICATED', `The token is longer than ${limits.tokenBytes} bytes.`);
   return token;
+}
+
+/**
+ * Node keeps the first of several `authorization` headers and drops the others without a word, while a proxy before it may have
+ * looked at the last. Joined, as headers that are lists are, they are no token. `raw`: names and values by turns.
+ */
+export function joinAuthorization(
+  headers: { authorization?: string | undefined },
+  raw: readonly string[],
+): void {
+  let count = 0;
+  for (let at = 0; at < raw.length; at += 2)
+    if (raw[at]?.length === NAME.length && raw[at]?.toLowerCase() === NAME && ++count > 1)
+      headers.authorization = `${headers.authorization}, ${raw[at + 1]}`;
 }
 
 /** For a call with `token`. */

@@ -14,6 +14,7 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from '@connectrpc/connect-node';
+import { joinAuthorization } from './bearer.ts';
 import { withReason } from './connect-reasons.ts';
 import { limits } from './limits.ts';
 import type { Log } from './log.ts';
@@ -117,6 +118,7 @@ export function connectHandler(options: ConnectHandlerOptions): RequestHandler {
     const handler = handlers.get(path);
     if (!handler) return fallback(request, response);
     if ((request.url?.length ?? 0) > limits.headerBytes) return badRequest(request, response);
+    joinAuthorization(request.headers, request.rawHeaders);
     let universal: ReturnType<typeof universalRequestFromNodeRequest>;
     try {
       universal = universalRequestFromNodeRequest(request, response, undefined, undefined);

@@ -2,6 +2,7 @@
 import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import grpc from '@grpc/grpc-js';
+import { joinAuthorization } from './bearer.ts';
 import type { Clock } from './clock.ts';
 import type { RequestHandler } from './connect-handler.ts';
 import { addGrpcMount } from './grpc-mount.ts';
@@ -139,6 +140,7 @@ export function openHttp2Side(options: Http2SideOptions): Http2Side {
       }
       // grpc-js does not look at the method of HTTP.
       if (isGrpc(headers['content-type']) && headers[':method'] === 'POST') {
+        joinAuthorization(headers, raw);
         explain(stream);
         inner.emit('stream', stream, headers);
       } else other.emit('stream', stream, headers, flags, raw);

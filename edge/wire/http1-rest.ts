@@ -1,6 +1,7 @@
 // HTTP/1.1 connections that did not begin with Subscribe: node:http reads them, and a Subscribe among their calls still becomes ours.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { joinAuthorization } from '../../runtime/bearer.ts';
 import { limits } from '../../runtime/limits.ts';
 import { isStreaming } from './http1-stream.ts';
 import type { NodeHandler } from './other-calls.ts';
@@ -77,6 +78,7 @@ export class Http1Rest {
   };
 
   #subscribe(request: IncomingMessage, protocol: Protocol, body: Buffer | undefined): void {
+    joinAuthorization(request.headers, request.rawHeaders);
     const header = (name: string) => {
       const value = request.headers[name];
       return Array.isArray(value) ? value.join(', ') : value;

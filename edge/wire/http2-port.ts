@@ -10,6 +10,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
+import { joinAuthorization } from '../../runtime/bearer.ts';
 import { limits } from '../../runtime/limits.ts';
 import type { Log } from '../../runtime/log.ts';
 import { corsHeaders, preflightHeaders } from './cors.ts';
@@ -146,13 +147,19 @@ export class Http2Port {
     session.on('error', () => undefined);
   };
 
-  readonly #onStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number): void => {
+  readonly #onStream = (
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    flags: number,
+    raw: readonly string[],
+  ): void => {
     stream.on('error', () => undefined);
     // Reset in the frame after its head: to answer it throws, and that would end the process.
     if (isOver(stream)) return;
     const connection = stream.session && this.#connections.get(stream.session);
     if (!connection) return;
     this.#count(stream, connection);
+    joinAuthorization(headers, raw);
     const path = pathOf(headers);
     const ours = path.startsWith(SERVICE_PREFIX);
     if (!stream.endAfterHeaders)
@@ -160,7 +167,7 @@ export class Http2Port {
     if (ours && headers[':method'] === 'OPTIONS') {
       stream.respond({ ':status': 204, ...preflightHeaders }, { endStream: true });
     } else if (path === SUBSCRIBE_PATH) this.#subscribe(stream, headers, connection.socket);
-    else this.#compat.emit('stream', stream, headers, flags);
+    else this.#compat.emit('stream', stream, headers, flags, raw);
   };
 
   #count(stream: ServerHttp2Stream, connection: Connection): void {

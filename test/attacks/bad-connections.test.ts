@@ -1,7 +1,7 @@
 // Connections that no library would make: resets, floods, slowness. The process lives on, in bounded memory, and nobody else notices.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { userHeaders } from '../support/tokens.ts';
-import { type AttackedMesh, startAttackedMesh } from './attacked-mesh.ts';
+import { type AttackedMesh, attacker, startAttackedMesh } from './attacked-mesh.ts';
 import { closing, connect, data, greeting, head, reset, written } from './http2-frames.ts';
 
 let mesh: AttackedMesh;
@@ -138,5 +138,54 @@ describe('many', () => {
     for (let count = 0; count < 800 && !socket.destroyed; count++) await written(socket, preflights);
     await closed;
     expect((await mesh.memoryMiB()) - before).toBeLessThan(96);
+  });
+});
+
+describe('two authorization headers, each of them good, are none', () => {
+  const calls = [
+    ['edge', '/carillon.v1.EdgeService/ListInbox'],
+    ['ingest', '/carillon.v1.AdminService/ListApiKeys'],
+    ['router', '/carillon.v1.RouterService/ListEdges'],
+  ] as const;
+
+  /** All that comes back, as text. */
+  async function answerTo(address: string, bytes: string | Buffer): Promise<string> {
+    const socket = await connect(address);
+    const parts: Buffer[] = [];
+    const said = () => Buffer.concat(parts).toString('latin1');
+    socket.on('data', (part: Buffer) => parts.push(part));
+    socket.write(bytes);
+    await expect.poll(said, { timeout: 8_000 }).toMatch(/unauthenticated|\{"/);
+    socket.destroy();
+    return said();
+  }
+
+  test.each(calls)('%s %s', async (port, path) => {
+    const { authorization } = await attacker(port);
+    const address = mesh.addresses[port] ?? '';
+    const again = authorization.replace('Bearer', 'bearer');
+    for (const headers of [[authorization], [authorization, again]]) {
+      const lines = headers.map(
+        (value, at) => `${at === 0 ? 'authorization' : 'Authorization'}: ${value}\r\n`,
+      );
+      const http1 = `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${lines.join('')}content-length: 2\r\n\r\n{}`;
+      const http2 = Buffer.concat([
+        greeting,
+        head(1, {
+          method: 'POST',
+          path,
+          headers: [
+            ['content-type', 'application/json'],
+            ...headers.map((value) => ['authorization', value] as const),
+          ],
+        }),
+        data(1, Buffer.from('{}'), true),
+      ]);
+      for (const bytes of [http1, http2]) {
+        const answer = await answerTo(address, bytes);
+        if (headers.length === 1) expect(answer).not.toContain('unauthenticated');
+        else expect(answer).toContain('unauthenticated');
+      }
+    }
   });
 });
