@@ -9,6 +9,8 @@ import { linksLimits } from './limits/links.ts';
 import { portsLimits } from './limits/ports.ts';
 import { processLimits } from './limits/process.ts';
 import { providersLimits } from './limits/providers.ts';
+import { pushLimits } from './limits/push.ts';
+import { receiptsLimits } from './limits/receipts.ts';
 import { routerLimits } from './limits/router.ts';
 import { stackLimits } from './limits/stack.ts';
 import { storageLimits } from './limits/storage.ts';
@@ -22,7 +24,9 @@ export const limits = {
   ...routerLimits,
   ...edgeLimits,
   ...providersLimits,
+  ...pushLimits,
   ...httpCallsLimits,
+  ...receiptsLimits,
   ...processLimits,
   ...eventLogLimits,
   ...clusterLimits,
