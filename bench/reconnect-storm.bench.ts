@@ -7,7 +7,8 @@ import type { ClientKind, ServerKind } from './fan-out/messages.ts';
 const STREAMS = 5_000;
 /** Connections under way: more would wait in the kernel for nothing, and past its queue for a second. */
 const PARALLEL = 1_000;
-const WARM_UP_STORMS = 2;
+/** Until the compiler has done its work. */
+const WARM_UP_STORMS = 4;
 
 interface Contender {
   readonly server: ServerKind;

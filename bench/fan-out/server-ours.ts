@@ -8,12 +8,12 @@ import { subscribeHandler } from '../../edge/subscribe.ts';
 import { openEdgePort } from '../../edge/wire/edge-port.ts';
 import { TokenAuthenticator } from '../../runtime/authenticator.tokens.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import type { Credentials } from '../../runtime/credentials.ts';
 import { systemIds } from '../../runtime/ids.ts';
 import { createJwtVerifier } from '../../runtime/jwt.ts';
 import { createLog } from '../../runtime/log.ts';
 import { createMetrics } from '../../runtime/metrics.ts';
 import { tracingOff } from '../../runtime/tracing.ts';
-import { TestCredentials } from '../../test/support/tokens.ts';
 import { EPOCH } from './epoch.ts';
 import { LinkFeed } from './link-feed.ts';
 import type { FanOutServer } from './servers.ts';
@@ -36,8 +36,14 @@ const NO_BOUNDS: AdmissionBounds = {
 export async function serveOurs(): Promise<FanOutServer> {
   /** What the inbox says; never ahead of what a stream was sent, or the stream would skip it. */
   let head = 0;
-  const credentials = new TestCredentials();
-  const nowMs = () => credentials.nowMs();
+  const nowMs = () => systemClock.now();
+  const credentials: Credentials = {
+    nowMs,
+    apiKey: () => undefined,
+    notBeforeMs: () => Number.NEGATIVE_INFINITY,
+    look: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
   const authenticator = new TokenAuthenticator({
     credentials,
     jwt: await createJwtVerifier({ ...verification, nowMs }),
