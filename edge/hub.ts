@@ -51,7 +51,7 @@ const WRITTEN = result(TargetOutcome.WRITTEN);
 const CATCHING_UP = result(TargetOutcome.CATCHING_UP);
 const NO_SESSION = result(TargetOutcome.NO_SESSION);
 
-/** Who calls about a session. `deviceId`: what the token is bound to; empty: any of the user's. */
+/** Who calls about a session. `deviceId`: what the token is bound to; empty: none, so that every device of the user is meant. */
 export interface Caller extends UserKey {
   deviceId: string;
 }
