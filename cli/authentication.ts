@@ -10,7 +10,7 @@ import type { Log } from '../runtime/log.ts';
 import { type SignToken, tokenSigner } from '../runtime/token-signer.ts';
 import { openCredentials } from '../storage/credentials.ts';
 import type { Database } from '../storage/database.ts';
-import { localSecret } from '../storage/mesh-secret.ts';
+import { localSecret } from '../storage/mesh-identity.ts';
 import type { Cli } from './cli.ts';
 import { ensureLocalKey, LOCAL_KEY } from './local-key.ts';
 
@@ -62,7 +62,9 @@ export async function openAuthentication(
     nowMs: () => credentials.nowMs(),
   });
   return {
-    authenticator: owned.use(new TokenAuthenticator({ credentials, jwt })),
+    authenticator: owned.use(
+      new TokenAuthenticator({ credentials, jwt, ...(jwks && { keysVersion: jwks.version }) }),
+    ),
     signToken: secret && tokenSigner({ secret, issuer, audience }),
     keyFile,
   };

@@ -1,99 +1,9 @@
 // The commands against a mesh that runs: what a person types comes out as it should, and --json is one object a line.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { systemClock } from '../runtime/clock.ts';
-import { resolveConfig } from '../runtime/config-load.ts';
-import { systemIds } from '../runtime/ids.ts';
-import { silentLog } from '../runtime/log.ts';
-import { type TestDatabase, testDatabase } from '../test/support/database.ts';
-import { type Mesh, startMesh } from './compose.ts';
+import { addresses, first, json, listen, run, someone } from './commands.fixture.ts';
 import { hearing } from './hearing.fixture.ts';
 import { runCli } from './program.ts';
-import { allRoles } from './roles.ts';
-
-let database: TestDatabase;
-let mesh: Mesh;
-let users = 0;
-const someone = () => `user-${++users}`;
-
-beforeAll(async () => {
-  database = await testDatabase({ connections: 2 });
-  const { config } = resolveConfig({
-    environment: { CARILLON_POSTGRES_URL: database.url, CARILLON_PROVIDER_RETRY_MS: '50,50' },
-    options: { ingestPort: 0, edgePort: 0, routerPort: 0, opsPort: 0, linkPort: 0 },
-  });
-  mesh = await startMesh({ cli: hearing().cli, config, roles: allRoles, log: silentLog });
-});
-
-afterAll(async () => {
-  await mesh?.[Symbol.asyncDispose]();
-  await database?.[Symbol.asyncDispose]();
-});
-
-/** The addresses that a command takes, by its name. */
-function where(argv: readonly string[]): string[] {
-  const at = {
-    edge: ['listen', 'inbox', 'devices'],
-    router: ['edges', 'presence', 'locate'],
-    ingest: ['send', 'status', 'why', 'cancel', 'users', 'providers', 'sandbox', 'dlq', 'tokens', 'keys'],
-  };
-  for (const [target, commands] of Object.entries(at))
-    if (commands.includes(argv[0] ?? ''))
-      return [`--${target}`, mesh.addresses[target as keyof typeof at] ?? ''];
-  return [];
-}
-
-async function run(...argv: string[]) {
-  const heard = hearing();
-  const code = await runCli([...argv, ...where(argv)], heard.cli);
-  return { code, out: heard.out, err: heard.err };
-}
-
-/** Runs with --json; fails unless the command succeeds and every line is an object. */
-async function json(...argv: string[]) {
-  const { code, out, err } = await run(...argv, '--json');
-  expect(err).toBe('');
-  expect(code).toBe(0);
-  return out
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
-}
-
-const first = async (...argv: string[]) => (await json(...argv))[0];
-
-/** A `listen` that goes on: `next` resolves with the first frame, from now on, that fits. */
-function listen(user: string, ...options: string[]) {
-  const end = new AbortController();
-  const frames: Record<string, unknown>[] = [];
-  let more = () => {};
-  const heard = hearing({
-    signal: end.signal,
-    onOut(text) {
-      frames.push(JSON.parse(text));
-      more();
-    },
-  });
-  const argv = ['listen', '--user', user, '--json', ...options];
-  const ended = runCli([...argv, ...where(argv)], heard.cli);
-  return {
-    async next(kind: string): Promise<Record<string, unknown>> {
-      for (;;) {
-        const found = frames.findIndex((frame) => frame.kind === kind);
-        if (found >= 0) return frames.splice(found, 1)[0]!;
-        const another = new Promise<void>((resolve) => {
-          more = resolve;
-        });
-        const how = await Promise.race([another, ended]);
-        if (how !== undefined && !frames.some((frame) => frame.kind === kind))
-          throw new Error(`listen ended with ${how}: ${heard.err}`);
-      }
-    },
-    async stop(): Promise<number> {
-      end.abort();
-      return await ended;
-    },
-  };
-}
 
 async function status(id: string, state: string) {
   return await expect
@@ -103,7 +13,7 @@ async function status(id: string, state: string) {
 
 test('what is no mesh is told from a mesh that is away', async () => {
   const heard = hearing();
-  expect(await runCli(['edges', '--router', mesh.addresses.ops], heard.cli)).toBe(1);
+  expect(await runCli(['edges', '--router', addresses().ops], heard.cli)).toBe(1);
   expect(heard.err).toMatch(
     /^carillon: What listens at http:\S+ is not the router port of a mesh .*--router URL\. \(UNREACHABLE\)\n$/,
   );
@@ -326,7 +236,7 @@ describe('set-up', () => {
       )
       .toEqual(['sandbox email CLOSED', 'sandbox push CLOSED', 'sandbox sms CLOSED']);
     const [edge, router] = await json('edges');
-    expect(edge).toMatchObject({ role: 'edge', linked: true, share: 1, weight: 1, url: mesh.addresses.edge });
+    expect(edge).toMatchObject({ role: 'edge', linked: true, share: 1, weight: 1, url: addresses().edge });
     expect(edge.view_hash).toBe(edge.view.hash);
     expect(router).toMatchObject({ role: 'router', view: edge.view });
     const user = someone();
@@ -343,7 +253,7 @@ describe('every port says why it refuses', () => {
     ['router', 'carillon.v1.RouterService/GetPresence', '{bad', 400, 'INVALID_REQUEST'],
     ['router', 'carillon.v1.RouterService/Locate', '{}', 401, 'UNAUTHENTICATED'],
   ] as const)('%s: %s %s', async (port, method, body, status, reason) => {
-    const response = await fetch(`${mesh.addresses[port]}/${method}`, {
+    const response = await fetch(`${addresses()[port]}/${method}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body,
@@ -353,7 +263,7 @@ describe('every port says why it refuses', () => {
   });
 
   test.each(['ingest', 'edge', 'router'] as const)('%s answers the health check', async (port) => {
-    const response = await fetch(`${mesh.addresses[port]}/grpc.health.v1.Health/Check`, {
+    const response = await fetch(`${addresses()[port]}/grpc.health.v1.Health/Check`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: '{}',
@@ -400,65 +310,5 @@ describe('errors are one sentence with a reason, and a code', () => {
     expect(heard.err).toMatch(
       /Nothing answers at http:\/\/127\.0\.0\.1:1: start the mesh with carillon up.*\(UNREACHABLE\)/,
     );
-  });
-});
-
-describe('tokens and keys', () => {
-  test('a token is a user’s; revoked, it is refused, and the commands get another', async () => {
-    const user = someone();
-    const { token, expires_at: expires } = await first('tokens', 'create', '--user', user, '--ttl', '15m');
-    expect(Date.parse(expires) - systemClock.now()).toBeGreaterThan(14 * 60_000);
-    expect((await run('inbox', '--user', user, '--token', token)).code).toBe(0);
-    // The issuer's second and the revocation's are told apart by the millisecond.
-    expect(await first('tokens', 'revoke', '--user', user)).toMatchObject({ user, revoked: true });
-    await expect
-      .poll(async () => (await run('inbox', '--user', user, '--token', token)).err, { timeout: 10_000 })
-      .toMatch(/^carillon: .*revoked.* \(TOKEN_REVOKED\)\n$/);
-    expect((await run('inbox', '--user', user)).code).toBe(0);
-    expect((await run('tokens', 'create', '--user', user)).out).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
-    expect((await run('tokens', 'create', '--user', user, '--ttl', 'soon')).code).toBe(2);
-    expect((await run('tokens', 'create', '--user', user, '--ttl', '90d')).err).toMatch(/ttl.*30 days/);
-  });
-
-  test('a key opens what its scopes say until it is revoked, and is shown once', async () => {
-    const { key, id, prefix } = await first('keys', 'create', '--name', 'shop', '--scopes', 'users:read');
-    expect(key).toMatch(/^ck_/);
-    expect(key.startsWith(prefix)).toBe(true);
-    const withKey = (...argv: string[]) => run(...argv, '--token', key);
-    expect((await withKey('users', 'get', 'nobody-at-all')).err).toContain('USER_NOT_FOUND');
-    expect((await withKey('send', '--to', 'ada', '--title', 'x')).err).toBe(
-      'carillon: Send asks for the scope notifications:send, which this key or token does not have. (PERMISSION_DENIED)\n',
-    );
-    const listed = await run('keys', 'list', '--json');
-    expect(listed.out).toContain(id);
-    expect(listed.out).not.toContain(key);
-    expect((await run('keys', 'create', '--name', 'x', '--scopes', 'users:reed')).err).toMatch(
-      /did you mean users:read/,
-    );
-    await json('keys', 'revoke', id);
-    await expect
-      .poll(async () => (await withKey('users', 'get', 'ada')).err, { timeout: 10_000 })
-      .toMatch(/\(TOKEN_REVOKED\)/);
-    expect((await run('keys', 'list')).out).toMatch(new RegExp(`${id}.*revoked`));
-    expect((await run('keys', 'revoke', systemIds.uuid())).err).toContain('API_KEY_NOT_FOUND');
-  });
-
-  test('a command that finds no key says what to do, and sends a local key to nobody else', async () => {
-    const elsewhere = hearing();
-    expect(
-      await runCli(['status', systemIds.uuid(), '--ingest', 'http://192.0.2.1:7100'], elsewhere.cli),
-    ).toBe(1);
-    expect(elsewhere.err).toMatch(
-      /^carillon: There is no key for http:\/\/192\.0\.2\.1:7100: say CARILLON_API_KEY .*\(UNAUTHENTICATED\)\n$/,
-    );
-  });
-
-  test('a stream that is told that its token was revoked goes on with another', async () => {
-    const user = someone();
-    const stream = listen(user);
-    await stream.next('hello');
-    await json('tokens', 'revoke', '--user', user);
-    await stream.next('hello');
-    expect(await stream.stop()).toBe(0);
   });
 });

@@ -10,7 +10,7 @@ import type { Log } from '../runtime/log.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { openTracing } from '../runtime/tracing.otlp.ts';
 import type { Database } from '../storage/database.ts';
-import { meshEpoch } from '../storage/inbox.ts';
+import { meshName } from '../storage/mesh-identity.ts';
 import { migrate } from '../storage/migrate.ts';
 import { ensurePartitions } from '../storage/partitions.ts';
 import { openAuthentication } from './authentication.ts';
@@ -151,7 +151,7 @@ async function noteAddresses(
   addresses: Addresses,
 ): Promise<Disposable> {
   if (keyFile === undefined) return { [Symbol.dispose]: () => {} };
-  const mesh = await meshEpoch(db);
+  const mesh = await meshName(db);
   const notes = (['ingest', 'edge', 'router'] as const).flatMap((role) => {
     const url = addresses[role];
     return url === undefined ? [] : [{ role, url, keyFile, mesh, pid: process.pid }];

@@ -1,7 +1,7 @@
 // Signs users' tokens with the secret that this mesh checks them with.
 import { SignJWT } from 'jose';
 
-export interface TokenRequest {
+interface TokenRequest {
   readonly tenant: string;
   readonly userId: string;
   /** Empty: good for any device. */

@@ -1,13 +1,14 @@
 // carillon doctor: looks at everything a start needs, and says what to do about what is not there.
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access as mayAccess } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config, ConfigKey } from '../../runtime/config.ts';
-import { environmentName } from '../../runtime/config.ts';
+import { environmentName, isLoopback } from '../../runtime/config.ts';
 import { maskUrl } from '../../runtime/config-load.ts';
 import { CarillonError } from '../../runtime/errors.ts';
+import { limits } from '../../runtime/limits.ts';
 import { type Cli, command, loadConfig, type OutputOptions, printJson } from '../cli.ts';
 import { addressUrl } from '../clients.ts';
 
@@ -40,7 +41,7 @@ async function node(): Promise<string> {
 /** Throws unless files can be made in the directory, or in the nearest one above it that exists. */
 async function writable(directory: string): Promise<void> {
   try {
-    await access(directory, constants.W_OK | constants.X_OK);
+    await mayAccess(directory, constants.W_OK | constants.X_OK);
   } catch (cause) {
     if (
       !(
@@ -94,6 +95,26 @@ async function redis(config: Config): Promise<string> {
   return maskUrl(config.redisUrl);
 }
 
+/** Who could call, and how that is told. */
+async function access(cli: Cli, config: Config): Promise<string> {
+  const ways = [
+    ...(config.jwtSecret ? ['tokens by CARILLON_JWT_SECRET'] : []),
+    ...(config.jwtJwksUrl ? [`tokens by the keys at ${maskUrl(config.jwtJwksUrl)}`] : []),
+    ...(isLoopback(config.host) ? ['a local key'] : []),
+    'API keys',
+  ];
+  if (config.jwtJwksUrl) {
+    const response = await fetch(config.jwtJwksUrl, {
+      redirect: 'error',
+      signal: AbortSignal.any([cli.signal, AbortSignal.timeout(limits.jwksFetchMs)]),
+    });
+    const set: unknown = await response.json();
+    if (!(set instanceof Object && 'keys' in set && Array.isArray(set.keys)))
+      throw new Error(`CARILLON_JWT_JWKS_URL does not answer with a key set (HTTP ${response.status})`);
+  }
+  return ways.join(', ');
+}
+
 /** A port is fine when it is free, and when a mesh that runs already has it. */
 async function port(config: Config, key: ConfigKey & `${string}Port`): Promise<string> {
   const wanted = config[key];
@@ -132,6 +153,7 @@ export function doctorCommand(cli: Cli): Command {
           await look('postgres', () => postgres(cli, config)),
           await look('kafka', () => kafka(config)),
           await look('redis', () => redis(config)),
+          await look('access', () => access(cli, config)),
         );
         for (const key of PORTS) findings.push(await look(key, () => port(config, key)));
       }
