@@ -8,7 +8,12 @@ const NEEDED = 26;
 const major = Number(process.versions.node.split('.')[0]);
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 
-if (major >= NEEDED) {
+if (!existsSync(main)) {
+  process.stderr.write(
+    'carillon: This package holds the client, `carillon/client`; the mesh is started from its repository. (UNSUPPORTED)\n',
+  );
+  process.exit(1);
+} else if (major >= NEEDED) {
   const { main: run } = await import('./main.ts');
   await run();
 } else {
