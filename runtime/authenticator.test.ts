@@ -36,11 +36,11 @@ async function outcome(
 const clock = new ManualClock();
 const nowSeconds = () => clock.now() / 1_000;
 
-async function judge(options: Partial<JwtOptions> = {}) {
+async function judge(options: Partial<JwtOptions> = {}, keysVersion = () => 0) {
   const credentials = new TestCredentials(clock);
   const nowMs = () => credentials.nowMs();
   const jwt = await createJwtVerifier({ secret, nowMs, ...options });
-  return { credentials, authenticator: new TokenAuthenticator({ credentials, jwt }) };
+  return { credentials, authenticator: new TokenAuthenticator({ credentials, jwt, keysVersion }) };
 }
 
 const sign = (payload: JWTPayload, alg = 'HS256') =>
@@ -162,6 +162,15 @@ describe('what was revoked', () => {
     });
   });
 
+  test('refuses everybody who brings the token while it is checked', async () => {
+    const { authenticator, credentials } = await judge();
+    const claims = new SignJWT({ sub: 'ada', iat: nowSeconds(), exp: nowSeconds() + HOUR_SECONDS });
+    const token = `Bearer ${await claims.setProtectedHeader({ alg: 'HS256', kid: 'k' }).sign(secret)}`;
+    credentials.revoke('default', 'ada');
+    const said = await Promise.all([1, 2, 3].map(() => outcome(authenticator, token)));
+    expect(said).toMatchObject(Array(3).fill({ reason: 'TOKEN_REVOKED' }));
+  });
+
   test('a token without a time of issue counts as older than any revocation', async () => {
     const { authenticator, credentials } = await judge();
     const token = `Bearer ${await sign({ sub: 'ada', iat: undefined })}`;
@@ -258,6 +267,7 @@ async function issuer() {
     heal: () => {
       broken = false;
     },
+    removeKeys: () => void keys.splice(0),
     async addKey(alg: string, kid: string) {
       const pair = await generateKeyPair(alg, { extractable: true });
       keys.push({ ...(await exportJWK(pair.publicKey)), kid, alg });
@@ -317,6 +327,23 @@ describe('keys of an issuer', () => {
     expect(await outcome(authenticator, `Bearer ${await third.sign({ sub: 'bob' })}`)).toMatchObject({
       userId: 'bob',
     });
+  });
+
+  test('a token of a key that was taken out is refused once the set was fetched, though it was known', async () => {
+    const published = await issuer();
+    const leaked = await published.addKey('ES256', 'k1');
+    using jwks = new Jwks({ url: published.url, clock, log: silentLog });
+    const { authenticator } = await judge({ secret: undefined, keys: jwks.key }, jwks.version);
+    const token = `Bearer ${await leaked.sign({ sub: 'ada' })}`;
+    expect(await outcome(authenticator, token)).toMatchObject({ userId: 'ada' });
+    published.removeKeys();
+    const { sign: signed } = await published.addKey('ES256', 'k2');
+    clock.advance(limits.jwksAgainMs);
+    // Names a key that is not known, so that the set is fetched.
+    expect(await outcome(authenticator, `Bearer ${await signed({ sub: 'bob' })}`)).toMatchObject({
+      userId: 'bob',
+    });
+    expect(await outcome(authenticator, token)).toMatchObject({ reason: 'UNAUTHENTICATED' });
   });
 
   test('while the issuer is away the keys that are known stay in use; without any the call may be tried again', async () => {

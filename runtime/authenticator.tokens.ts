@@ -14,6 +14,8 @@ import { Lru } from './lru.ts';
 export interface TokenAuthenticatorOptions {
   credentials: Credentials;
   jwt: JwtVerifier;
+  /** Another one whenever the keys that tokens are checked with have changed: a token of a key that is gone is known no more. */
+  keysVersion?: () => number;
 }
 
 interface Refusal {
@@ -24,14 +26,19 @@ interface Refusal {
 export class TokenAuthenticator implements UserAuthenticator {
   readonly #credentials: Credentials;
   readonly #jwt: JwtVerifier;
-  readonly #known = new Lru<Principal>(limits.tokenCacheCount);
+  readonly #keysVersion: () => number;
+  /** Of the keys that those in `#known` were checked with. */
+  #version: number;
+  #known = new Lru<Principal>(limits.tokenCacheCount);
   readonly #refused = new Lru<Refusal>(limits.tokenRefusedCount);
   readonly #checking = new Map<string, Promise<Principal>>();
   readonly #turn = pLimit(limits.tokenChecksAtOnce);
 
-  constructor({ credentials, jwt }: TokenAuthenticatorOptions) {
+  constructor({ credentials, jwt, keysVersion = () => 0 }: TokenAuthenticatorOptions) {
     this.#credentials = credentials;
     this.#jwt = jwt;
+    this.#keysVersion = keysVersion;
+    this.#version = keysVersion();
   }
 
   nowMs(): number {
@@ -42,6 +49,7 @@ export class TokenAuthenticator implements UserAuthenticator {
     const token = bearerToken(headers);
     if (isApiKey(token)) return this.#keyOwner(token);
     const tokenHash = hash('sha256', token, 'base64url');
+    if (this.#keysVersion() !== this.#version) this.#forget();
     const known = this.#known.get(tokenHash);
     if (known) return this.#stillGood(known);
     const refusal = this.#refused.get(tokenHash);
@@ -50,10 +58,16 @@ export class TokenAuthenticator implements UserAuthenticator {
     if (checking) return checking;
     try {
       const now = this.#jwt.verifyNow(token, tokenHash);
-      return now ? this.#judge(now) : this.#check(token, tokenHash);
+      if (now) return this.#judge(now);
     } catch (error) {
       throw this.#refuse(tokenHash, error);
     }
+    return this.#check(token, tokenHash);
+  }
+
+  #forget(): void {
+    this.#version = this.#keysVersion();
+    this.#known = new Lru(limits.tokenCacheCount);
   }
 
   #judge(principal: Principal): Principal {
@@ -80,17 +94,23 @@ export class TokenAuthenticator implements UserAuthenticator {
       throw new CarillonError('TOKEN_REVOKED');
   }
 
-  async #check(token: string, tokenHash: string): Promise<Principal> {
+  /** Whoever brings the same token meanwhile waits for the same judgement. */
+  #check(token: string, tokenHash: string): Promise<Principal> {
     if (this.#checking.size >= limits.tokenChecksWaitingCount)
       throw new CarillonError('OVERLOADED', undefined, { retryAfterMs: limits.tokenChecksRetryMs });
-    const checking = this.#turn(() => this.#jwt.verify(token, tokenHash));
+    const checking = this.#judged(token, tokenHash).finally(() => this.#checking.delete(tokenHash));
     this.#checking.set(tokenHash, checking);
+    return checking;
+  }
+
+  async #judged(token: string, tokenHash: string): Promise<Principal> {
     try {
-      return this.#judge(await checking);
+      const version = this.#keysVersion();
+      const principal = await this.#turn(() => this.#jwt.verify(token, tokenHash));
+      // Checked with a key that may be gone by now: good for this call, and not remembered.
+      return version === this.#keysVersion() ? this.#judge(principal) : this.#stillGood(principal);
     } catch (error) {
       throw this.#refuse(tokenHash, error);
-    } finally {
-      this.#checking.delete(tokenHash);
     }
   }
 
@@ -108,11 +128,11 @@ export class TokenAuthenticator implements UserAuthenticator {
     const id = apiKeyId(token);
     if (!id) throw new CarillonError('UNAUTHENTICATED', 'The API key does not have the form of one.');
     const key = this.#credentials.apiKey(id);
-    if (key) return this.#judged(token, key);
-    return this.#credentials.look().then(() => this.#judged(token, this.#credentials.apiKey(id)));
+    if (key) return this.#keyJudged(token, key);
+    return this.#credentials.look().then(() => this.#keyJudged(token, this.#credentials.apiKey(id)));
   }
 
-  #judged(token: string, key: KnownApiKey | undefined): Principal {
+  #keyJudged(token: string, key: KnownApiKey | undefined): Principal {
     const tokenHash = hashOf(token);
     // As one answer: whoever guesses learns nothing of ids.
     if (!key || !sameHash(tokenHash, key.hash))

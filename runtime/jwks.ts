@@ -19,8 +19,8 @@ export interface JwksOptions {
 
 type Keys = ReturnType<typeof createLocalJWKSet>;
 
-/** Rejects with whatever went wrong: no answer in time, more than `limits.jwksBytes`, no key set. */
-async function fetchKeys(url: string, signal: AbortSignal): Promise<Keys> {
+/** Rejects with whatever went wrong: no answer in time, more than `limits.jwksBytes`, no key set. `text`: as it was sent. */
+async function fetchKeys(url: string, signal: AbortSignal): Promise<{ text: string; keys: Keys }> {
   const response = await fetch(url, {
     signal: AbortSignal.any([signal, AbortSignal.timeout(limits.jwksFetchMs)]),
     redirect: 'error',
@@ -37,16 +37,19 @@ async function fetchKeys(url: string, signal: AbortSignal): Promise<Keys> {
     if (bytes > limits.jwksBytes) throw new Error(`the answer is larger than ${limits.jwksBytes} bytes`);
     chunks.push(chunk);
   }
-  const set = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  const text = Buffer.concat(chunks).toString('utf8');
+  const set = JSON.parse(text);
   if (Array.isArray(set?.keys) && set.keys.length > limits.jwksKeysCount)
     throw new Error(`there are more than ${limits.jwksKeysCount} keys`);
-  return createLocalJWKSet(set);
+  return { text, keys: createLocalJWKSet(set) };
 }
 
 export class Jwks implements Disposable {
   readonly #options: JwksOptions;
   readonly #stop = new AbortController();
   #keys: Keys | undefined;
+  #text = '';
+  #version = 0;
   #fetching: Promise<void> | undefined;
   /** Monotonic; when the next fetch may begin. */
   #againMs = 0;
@@ -59,12 +62,18 @@ export class Jwks implements Disposable {
     void this.#fetch();
   }
 
+  /** Another one after each fetch that brought another set. */
+  readonly version = (): number => this.#version;
+
   /** Never rejects: what is kept stays in use. */
   #fetch(): Promise<void> {
     this.#fetching ??= (async () => {
       const { url, clock, log } = this.#options;
       try {
-        this.#keys = await fetchKeys(url, this.#stop.signal);
+        const { text, keys } = await fetchKeys(url, this.#stop.signal);
+        this.#keys = keys;
+        if (text !== this.#text) this.#version++;
+        this.#text = text;
         this.#againMs = clock.monotonic() + limits.jwksAgainMs;
       } catch (error) {
         this.#againMs = clock.monotonic() + limits.jwksRetryMs;

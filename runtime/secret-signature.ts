@@ -3,7 +3,11 @@ import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'no
 import { errors, type JWTClaimVerificationOptions, type JWTPayload, UnsecuredJWT } from 'jose';
 import { Lru } from './lru.ts';
 
-const HASHES: Readonly<Record<string, string>> = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' };
+const HASHES: ReadonlyMap<string, string> = new Map([
+  ['HS256', 'sha256'],
+  ['HS384', 'sha384'],
+  ['HS512', 'sha512'],
+]);
 const PARTS = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/;
 /** How jose is told that a signature is none of its business. */
 const UNSECURED_HEAD = Buffer.from('{"alg":"none"}').toString('base64url');
@@ -17,7 +21,9 @@ function hashOf(head: string): string | undefined {
     const said: unknown = JSON.parse(Buffer.from(head, 'base64url').toString());
     if (typeof said !== 'object' || said === null || !('alg' in said) || typeof said.alg !== 'string')
       return undefined;
-    return Object.keys(said).every((name) => name === 'alg' || name === 'typ') ? HASHES[said.alg] : undefined;
+    return Object.keys(said).every((name) => name === 'alg' || name === 'typ')
+      ? HASHES.get(said.alg)
+      : undefined;
   } catch {
     return undefined;
   }

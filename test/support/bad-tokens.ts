@@ -57,6 +57,7 @@ export async function badTokens(nowMs: number): Promise<BadToken[]> {
     row('a signature of another token', `${head}.${encoded({ ...claims, sub: 'ada' })}.${mac}`),
     row('larger than any', await signed({ ...claims, junk: 'x'.repeat(limits.tokenBytes) })),
     row('not signed at all', new UnsecuredJWT(claims).encode()),
+    row('an algorithm that every object has', `${encoded({ alg: 'constructor' })}.${body}.${mac}`),
     row('not signed, in capitals', `${encoded({ alg: 'NONE' })}.${body}.`),
     row('signed with another secret', await signed(claims, undefined, Buffer.from('x'.repeat(32)))),
     row(
