@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
-import { decodeJwt, SignJWT } from 'jose';
+import { decodeJwt, type JWTPayload, SignJWT } from 'jose';
 import type { CreateTokenRequestSchema } from '../gen/carillon/v1/admin_pb.ts';
 import { isKnownScope } from '../runtime/access.ts';
 import { apiKeyId } from '../runtime/api-key.ts';
@@ -11,7 +11,7 @@ import { isLoopback } from '../runtime/config.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { DEFAULT_TENANT } from '../runtime/identity.ts';
 import { limits } from '../runtime/limits.ts';
-import { type Cli, loadConfig } from './cli.ts';
+import { type Cli, loadConfig, usage } from './cli.ts';
 import { LOCAL_KEY } from './local-key.ts';
 import { noteFor } from './runtime-directory.ts';
 
@@ -65,16 +65,21 @@ export async function backendToken(cli: Cli, url: string, options: TokenOptions)
   );
 }
 
-/** Whether a token that was given is a user's, to be used as it is. */
-function isUsers(token: string): boolean {
+/** Whether a token that was given is the user's, to be used as it is; a backend's asks for one. Throws USAGE for another user's. */
+function isUsers(token: string, user: string): boolean {
   if (apiKeyId(token)) return false;
+  let claims: JWTPayload;
   try {
-    const { scope, scopes } = decodeJwt(token);
-    const all = [...String(scope ?? '').split(' '), ...(Array.isArray(scopes) ? scopes : [])];
-    return !all.some((each) => typeof each === 'string' && isKnownScope(each));
+    claims = decodeJwt(token);
   } catch {
+    // The mesh will say what it is.
     return true;
   }
+  const { scope, scopes, sub } = claims;
+  const all = [...String(scope ?? '').split(' '), ...(Array.isArray(scopes) ? scopes : [])];
+  if (all.some((each) => typeof each === 'string' && isKnownScope(each))) return false;
+  if (sub !== user) throw usage(`The token is not that of ${user}, but of ${sub ?? 'nobody'}.`);
+  return true;
 }
 
 export interface UserTokensOptions {
@@ -113,9 +118,9 @@ export class UserTokens {
   }
 
   get(): string | Promise<string> {
-    const { cli, options } = this.#for;
+    const { cli, user, options } = this.#for;
     const told = said(cli, options);
-    if (told && isUsers(told)) return told;
+    if (told && isUsers(told, user)) return told;
     if (cli.clock.monotonic() < this.#renewMs) return this.#token;
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = undefined;

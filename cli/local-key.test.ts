@@ -164,11 +164,13 @@ describe('a command calls with', () => {
   test('a user’s token as it is given, else one that the mesh makes, and another before it expires', async () => {
     const { cli } = await place();
     const given = await userToken('ada');
+    const bobs = await userToken('bob');
     let made = 0;
     const admin = () => ({ createToken: async () => ({ token: `made ${++made}` }) });
     const tokens = (token?: string) =>
       new UserTokens({ cli, user: 'ada', deviceId: '', options: { token } }, admin);
     expect(await tokens(given).get()).toBe(given);
+    expect(() => tokens(bobs).get()).toThrow(/not that of ada, but of bob/);
     expect(made).toBe(0);
     const own = tokens(makeApiKey().key);
     expect(await Promise.all([own.get(), own.get()])).toEqual(['made 1', 'made 1']);

@@ -152,3 +152,24 @@ test('a record that nobody could handle is listed, goes back to its topic once, 
   expect(Buffer.from(a.published[0]?.value ?? [])).toEqual(Buffer.from(record.value));
   expect((await a.client.listDeadLetters({})).deadLetters).toEqual([]);
 });
+
+test('where tokens are signed elsewhere none is made here', async () => {
+  await using a = await admin();
+  expect(await failure(a.client.createToken({ userId: 'ada' }))).toMatchObject({
+    reason: 'SIGNING_UNAVAILABLE',
+    message: expect.stringContaining('CARILLON_JWT_SECRET'),
+  });
+});
+
+test.each([
+  ['a scope that opens nothing', { scopes: ['users:reed'] }, 'scopes[0]'],
+  ['a scope that opens nothing beside one that does', { scopes: ['users:read', '*:*'] }, 'scopes[1]'],
+  ['a life of half a second', { scopes: ['*'], ttl: { seconds: 0n, nanos: 500_000_000 } }, 'ttl'],
+  ['a life of eleven years', { scopes: ['*'], ttl: { seconds: 347_000_000n, nanos: 0 } }, 'ttl'],
+])('a key with %s is refused with the field, and nothing is stored', async (_what, more, field) => {
+  await using a = await admin();
+  const error = await failure(a.client.createApiKey({ name: 'k', ...more }));
+  expect(error?.reason).toBe('INVALID_REQUEST');
+  expect(error?.violations.map((violation) => violation.field)).toEqual([field]);
+  expect((await a.client.listApiKeys({})).apiKeys).toEqual([]);
+});

@@ -89,6 +89,7 @@ describe('settings', () => {
     ['CARILLON_CLUSTER_SECRET', 'x'.repeat(31), /at least 32 bytes/],
     ['CARILLON_JWT_JWKS_URL', 'http://login.example.com/jwks', /must begin with https/],
     ['CARILLON_JWT_JWKS_URL', 'file:///etc/keys', /begins with https/],
+    ['CARILLON_JWT_JWKS_URL', 'https://u:p@h/jwks', /no user and no password/],
     ['CARILLON_JWT_AUDIENCE', ',', /CARILLON_JWT_AUDIENCE/],
     ['CARILLON_INGEST_PORT', '65536', /from 0 to 65535/],
     ['CARILLON_EDGE_URL', 'edge-1:7200', /must be a URL that begins with http/],
@@ -220,7 +221,7 @@ describe('what is shown', () => {
         CARILLON_SMTP_URL: 'smtp://u:geheim@h?from=a@b.c',
         CARILLON_JWT_SECRET: 'geheim'.repeat(8),
         CARILLON_CLUSTER_SECRET: 'geheim'.repeat(8),
-        CARILLON_JWT_JWKS_URL: 'https://u:geheim@h/jwks?key=geheim',
+        CARILLON_JWT_JWKS_URL: 'https://h/jwks?key=geheim',
       }),
     );
     expect(JSON.stringify(shown)).not.toContain('geheim');

@@ -121,13 +121,17 @@ const secret = text.refine((value) => Buffer.byteLength(value) >= limits.secretL
 });
 
 /** Whoever is on the way could put in keys of their own. */
-const jwksUrl = url(['https:', 'http:']).refine(
-  (value) =>
-    !URL.canParse(value) ||
-    new URL(value).protocol === 'https:' ||
-    isLoopback(new URL(value).hostname.replace(/^\[|\]$/g, '')),
-  { error: 'must begin with https:// unless it is on this machine' },
-);
+const jwksUrl = url(['https:', 'http:'])
+  .refine(
+    (value) =>
+      !URL.canParse(value) ||
+      new URL(value).protocol === 'https:' ||
+      isLoopback(new URL(value).hostname.replace(/^\[|\]$/g, '')),
+    { error: 'must begin with https:// unless it is on this machine' },
+  )
+  .refine((value) => !URL.canParse(value) || new URL(value).username + new URL(value).password === '', {
+    error: 'must hold no user and no password: key sets are public',
+  });
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
