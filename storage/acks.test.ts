@@ -87,6 +87,17 @@ test('from each state an ack moves as the lattice says, and never back', async (
   expect(after.every(({ due }) => !due)).toBe(true);
 });
 
+test('an ack is one statement, without a transaction around it', async () => {
+  await using t = await testDatabase();
+  await seedInbox(t.db, { users: ['ada'], count: 3 });
+  const db: Database = {
+    ...t.db,
+    transaction: () => Promise.reject(new Error('asked for a transaction')),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  expect(await acknowledge(db, handoff, [range('ada', 0, 3)])).toHaveLength(3);
+});
+
 test('acks of many devices at once, in any order and overlap, count each item once and never deadlock', async () => {
   await using t = await testDatabase();
   const users = ['ada', 'bob', 'cleo'];

@@ -1,5 +1,5 @@
-// What clients say of their items moves the deliveries forward, never backwards: many users' acks in one commit, with the
-// records that take back what was pushed in vain.
+// What clients say of their items moves the deliveries forward, never backwards: many users' acks in one statement, and what
+// was pushed in vain is taken back.
 import type { Handoff } from '../eventlog/event-log.ts';
 import { Channel, DeliveryState, type Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { clearRecord } from './clears.ts';
@@ -122,14 +122,14 @@ export const reporting = (report: Report, name: string, hit: string): Reporting 
   text: reportSql(report, hit),
 });
 
-/** What a report moved. `cleared`: the records that take back pushes, to be handed off last in the same transaction. */
+/** What a report moved. `cleared`: the records that wake those who take back pushes, to be handed off last. */
 export interface Moved {
   reported: Reported[];
   cleared: ReturnType<typeof clearRecord>[];
 }
 
-export async function report(tx: Queryable, { name, text }: Reporting, values: unknown[]): Promise<Moved> {
-  const { rows } = await tx.query<ReportedRow>({ name, text, values });
+export async function report(db: Queryable, { name, text }: Reporting, values: unknown[]): Promise<Moved> {
+  const { rows } = await db.query<ReportedRow>({ name, text, values });
   return {
     reported: rows.filter(hasItem).map(reportedOf),
     cleared: rows
@@ -161,22 +161,27 @@ const ACK = reporting(
 )`,
 );
 
-/** Acknowledges the items of these ranges, which may overlap; answers the deliveries that were not acknowledged before. */
+/**
+ * Acknowledges the items of these ranges, which may overlap; answers the deliveries that were not acknowledged before. One
+ * statement, unless a push is to be taken back.
+ */
 export async function acknowledge(
   db: Database,
   handoff: Handoff,
   ranges: readonly AckRange[],
 ): Promise<Reported[]> {
-  const values = [
+  const { reported, cleared } = await report(db, ACK, [
     ranges.map(({ tenant }) => tenant),
     ranges.map(({ userId }) => userId),
     ranges.map(({ after }) => after),
     ranges.map(({ upto }) => upto),
-  ];
-  const { reported, written } = await db.transaction(async (tx) => {
-    const { reported, cleared } = await report(tx, ACK, values);
-    return { reported, written: cleared.length > 0 ? await handoff.write(tx, cleared) : undefined };
-  });
-  written?.committed();
+  ]);
+  // The ack stands. These records only wake a worker; the rows' `clear_due_at` brings back what they could not say.
+  if (cleared.length > 0) await wake(db, handoff, cleared).catch(() => {});
   return reported;
+}
+
+async function wake(db: Database, handoff: Handoff, records: Moved['cleared']): Promise<void> {
+  const written = await db.transaction((tx) => handoff.write(tx, records));
+  written.committed();
 }

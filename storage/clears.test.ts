@@ -62,7 +62,7 @@ const mark = (db: Database, kind: MarkKind, key: DeliveryKey, handoff = new Reco
 const take = (db: Database, count = 10) => takeClears(db, share, count);
 
 describe('an ack', () => {
-  it('that comes after the push has the push taken back, and its record goes out with the commit', async () => {
+  it('that comes after the push has the push taken back, and its record wakes a worker', async () => {
     await using t = await testDatabase();
     const key = await onPush(t.db);
     const id = await pushed(t.db, key);
@@ -85,6 +85,16 @@ describe('an ack', () => {
       calls: [{ attemptId: id, provider: 'sandbox', address: 'token-1', providerMessageId: 'm-1' }],
     });
     expect(await deliveriesOf(t.db, key.notificationId)).toMatchObject([{ state: S.DELIVERED, due: false }]);
+  });
+
+  it('stands when its record cannot be written: the time in the row brings the push back', async () => {
+    await using t = await testDatabase();
+    const key = await onPush(t.db);
+    await pushed(t.db, key);
+    const handoff = new RecordingHandoff();
+    handoff.write = () => Promise.reject(new Error('the log is away'));
+    expect(await ack(t.db, handoff)).toMatchObject([{ first: true, seq: 1 }]);
+    expect(await take(t.db)).toMatchObject([{ ...key, calls: [{ address: 'token-1' }] }]);
   });
 
   it('that comes before the push went out cancels it, and there is nothing to take back', async () => {
