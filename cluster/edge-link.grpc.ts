@@ -44,8 +44,8 @@ class GrpcEdgeLinks implements EdgeLinks {
     for (const [node, link] of [...this.#links]) {
       const member = edges.get(node);
       // An edge that leaves still holds streams until it has drained, and one whose lease was lost may hold them for ever.
-      if (!member) link.leaving = true;
-      else if (isSame(link, member)) link.leaving = false;
+      if (!member && link.linked) link.leaving = true;
+      else if (member && isSame(link, member)) link.leaving = false;
       else {
         this.#links.delete(node);
         link[Symbol.dispose]();

@@ -129,7 +129,6 @@ export class GrpcLink implements Disposable {
   /** Whether its edge is no longer a member: the link then serves as long as it holds, and is not opened again. */
   set leaving(leaving: boolean) {
     this.#leaving = leaving;
-    if (leaving && !this.linked) this[Symbol.dispose]();
   }
 
   #write(request: DeliverRequest, taken: () => void): void {

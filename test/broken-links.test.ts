@@ -242,3 +242,15 @@ it('serve an edge that leaves until it closes them, and do not open them again',
   expect(await ask(3)).toEqual(NOBODY);
   expect(proxy.taken).toBe(2);
 });
+
+it('reach an edge that was gone from the view for a moment, before its link was open', async () => {
+  const edge = new FakeEdge('edge-1');
+  const { port } = await serve(edge);
+  const membership = new FakeMembership();
+  const member = edgeMember(edge, `127.0.0.1:${port}`);
+  membership.become(member);
+  const links = openLinks(membership);
+  membership.become();
+  membership.become(member);
+  await expect.poll(() => links.linked(), SOON).toEqual(['edge-1']);
+});
