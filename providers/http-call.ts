@@ -49,8 +49,8 @@ function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : typeof name === 'string' ? name : 'Error';
 }
 
-/** Never names an address: the reason is an error's code. */
-function unwritten(error: unknown): Outcome {
+/** What it means that a call failed before a byte of it was written. Never names an address: the reason is an error's code. */
+export function unwritten(error: unknown): Outcome {
   const code = codeOf(error);
   if (CERTIFICATE.test(code))
     return { kind: 'config', reason: `the server's certificate is not accepted (${code})` };
