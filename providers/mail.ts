@@ -72,6 +72,16 @@ function mailHtml({ title, body, imageUrl, actions }: Content): string {
   return `<!doctype html><html><body style="font-family:sans-serif">${parts.join('')}</body></html>\n`;
 }
 
+/** RFC 8058: both headers, or none. The URL is one that cannot leave its brackets. */
+function unsubscribeHeaders({ unsubscribeUrl }: Message): Record<string, string> {
+  const url = unsubscribeUrl === undefined ? null : URL.parse(unsubscribeUrl);
+  if (url?.protocol !== 'https:' || /[<>,\s]/.test(url.href)) return {};
+  return {
+    'List-Unsubscribe': `<${url.href}>`,
+    'List-Unsubscribe-Post': 'List-Unsubscribe=One-Click',
+  };
+}
+
 /** `to`: an address that `isMailAddress`. The Message-ID carries the attempt's id, so that a bounce can be told apart. */
 export function mailOf(message: Message, to: string, sender: Sender): Mail {
   const { content, attemptId, notificationId } = message;
@@ -89,6 +99,7 @@ export function mailOf(message: Message, to: string, sender: Sender): Mail {
       'X-Carillon-Attempt': attemptId,
       // RFC 3834: vacation responders leave it alone.
       'Auto-Submitted': 'auto-generated',
+      ...unsubscribeHeaders(message),
     },
   };
 }

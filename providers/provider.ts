@@ -15,6 +15,8 @@ export interface Message {
   /** When it is no longer worth delivering, milliseconds since the epoch. */
   expiresAtMs: number;
   traceparent: string | undefined;
+  /** An https URL of its own, where a POST unsubscribes this person (RFC 8058); absent: there is nothing to unsubscribe from. For mails. */
+  unsubscribeUrl?: string;
   /** Our id of this call, a UUIDv7. Goes out with the message, in the field that the provider's receipts bring back. */
   attemptId: string;
 }

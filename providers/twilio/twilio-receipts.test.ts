@@ -135,6 +135,7 @@ describe('what Twilio says of a message', () => {
     ['failed', '', 'failed', false],
     ['canceled', '', 'failed', false],
     ['something new', '', undefined, false],
+    ['constructor', '', undefined, false],
   ])('%s %s', (MessageStatus, ErrorCode, kind, permanent) => {
     const receipts = read(twilioCall(url, { ...delivered, MessageStatus, ErrorCode }));
     if (kind === undefined) expect(receipts).toEqual([]);

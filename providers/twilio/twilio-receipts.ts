@@ -7,13 +7,13 @@ import type { TwilioSettings } from './twilio-settings.ts';
 import { isTwilioCall } from './twilio-signature.ts';
 
 /** https://www.twilio.com/docs/messaging/api/message-resource#message-status-values; the others say nothing new. */
-const statuses: Readonly<Record<string, ReceiptKind>> = {
-  delivered: 'delivered',
-  read: 'opened',
-  undelivered: 'failed',
-  failed: 'failed',
-  canceled: 'failed',
-};
+const statuses: ReadonlyMap<string, ReceiptKind> = new Map([
+  ['delivered', 'delivered'],
+  ['read', 'opened'],
+  ['undelivered', 'failed'],
+  ['failed', 'failed'],
+  ['canceled', 'failed'],
+]);
 
 /** The fields of a call: its form's, or those of a JSON object. */
 function fieldsOf(body: Buffer, form: URLSearchParams | undefined): (name: string) => string {
@@ -53,7 +53,7 @@ export function readTwilioReceipts(
         reason: field('Body'),
       }),
     ];
-  const kind = statuses[status];
+  const kind = statuses.get(status);
   if (!kind) return [];
   const code = field('ErrorCode');
   const failure = twilioFailures.find((row) => row.code === code);
