@@ -65,6 +65,17 @@ describe('a stream begins with Hello', () => {
     expect(idle.of('hello')).toMatchObject([{ resume: Resume.RESUMED }]);
   });
 
+  test('and gets soon what was stored before routers knew of it', async () => {
+    const setting = testHub();
+    const { stream } = setting.open();
+    await settled();
+    setting.model.add();
+    setting.clock.advance(limits.recentVerifyMs);
+    setting.clock.advance(limits.recentVerifyMs);
+    await settled();
+    expect(stream.of('deliver').map(({ seq }) => seq)).toEqual([1]);
+  });
+
   test('but not with a cursor from the future', async () => {
     const setting = testHub();
     const { stream } = setting.open(cursorAt(1));

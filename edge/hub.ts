@@ -187,12 +187,11 @@ export class Hub implements SessionHost, Disposable {
   #begin(session: Session, { cursor }: Opening): void {
     const { tenant, userId } = session.user;
     const own = cursor?.epoch === this.frames.epoch ? cursor : undefined;
-    const lately = own && this.#recent.find(tenant, userId, own);
+    const lately = own && !isPast(own.seq, session.next) ? this.#recent.find(tenant, userId, own) : undefined;
     this.#options.metrics.edgeGreetedTotal.add(1, lately ? FROM_MEMORY : FROM_STORE);
-    if (lately) {
-      session.greet(lately);
-      this.#verification.add(session);
-    } else this.#replay.request(session);
+    if (lately) session.greet(lately);
+    else this.#replay.request(session);
+    this.#verification.add(session);
   }
 
   #close(session: Session, byUser: boolean): void {
@@ -349,6 +348,13 @@ function offer(first: Session, seq: number, tail: Tail, nowMs: number): TargetRe
   if (written) return WRITTEN;
   if (agoMs >= 0) return result(TargetOutcome.ALREADY, Math.floor(agoMs));
   return catchingUp ? CATCHING_UP : NO_SESSION;
+}
+
+/** Whether one of these streams has got past the position. */
+function isPast(seq: number, first: Session | undefined): boolean {
+  for (let session = first; session; session = session.next)
+    if (session.open && session.sentThrough > seq) return true;
+  return false;
 }
 
 /** The best of these streams' attention; undefined when there is none. */

@@ -113,6 +113,32 @@ test('a cursor that was never verified is not remembered', async () => {
   expect(again.error?.reason).toBe('CURSOR_AHEAD');
 });
 
+test('a client that is greeted from memory is told the counts with what it got last', async () => {
+  const setting = testHub();
+  setting.model.add();
+  const { stream } = setting.open();
+  await settled();
+  await send(setting);
+  await send(setting);
+  stream.close('lost');
+  await settled();
+  setting.model.held = true;
+  const back = setting.open(stream.of('deliver').at(-1)!.cursor).stream;
+  expect(back.of('hello')).toMatchObject([{ resume: Resume.RESUMED, unseen: 3, unread: 3 }]);
+});
+
+test('a client whose other stream here has got further is greeted by the store', async () => {
+  const setting = testHub();
+  const { stream } = setting.open();
+  setting.open();
+  await settled();
+  stream.close('lost');
+  await settled();
+  await send(setting);
+  setting.model.held = true;
+  expect(setting.open(stream.of('hello')[0]!.cursor).stream.frames).toEqual([]);
+});
+
 describe('the memory', () => {
   const at = (seq: number) => ({ seq, timeMs: 0, unseen: 0, unread: 0 });
   const cursor = (seq: number) => ({ epoch: '', seq, timeMs: 0 });

@@ -56,8 +56,10 @@ export class Session {
   #cursor: Cursor | undefined;
   /** The highest position that the client acknowledged here. */
   acknowledged = 0;
+  /** As the store had them at position `#countedAt`. */
   #unseen = 0;
   #unread = 0;
+  #countedAt = 0;
   /** A page is asked for: waiting its turn, then being read. */
   page: 'none' | 'waiting' | 'reading' = 'none';
   /** Something came while the page was being read, so that it may not be in it. */
@@ -170,8 +172,7 @@ export class Session {
     this.page = 'none';
     if (this.#state === 'over') return;
     if (this.#state === 'opening' && !this.#hello(page, readMs)) return;
-    this.#unseen = page.unseen;
-    this.#unread = page.unread;
+    this.#count(page.head, page);
     const done = this.#sendRows(page, items);
     if (done && page.complete && page.head >= this.sentThrough) {
       this.sentThrough = page.head;
@@ -218,8 +219,7 @@ export class Session {
   /** Begins from memory: the client has all that was sent by the time it left, and is looked up in the store afterwards. */
   greet({ seq, timeMs, unseen, unread }: Lately): void {
     this.#cursor = undefined;
-    this.#unseen = unseen;
-    this.#unread = unread;
+    this.#count(seq, { unseen, unread });
     this.#begin({ kind: 'start', resume: Resume.RESUMED, reason: '', seq, timeMs }, timeMs);
   }
 
@@ -229,9 +229,20 @@ export class Session {
     return {
       seq: this.sentThrough,
       timeMs: this.#cursorTimeMs(),
-      unseen: this.#unseen,
-      unread: this.#unread,
+      ...this.#counts(),
     };
+  }
+
+  #count(head: number, { unseen, unread }: Pick<Lately, 'unseen' | 'unread'>): void {
+    this.#unseen = unseen;
+    this.#unread = unread;
+    this.#countedAt = head;
+  }
+
+  /** What was sent live past the position that was counted are new items, all of them. */
+  #counts(): Pick<Lately, 'unseen' | 'unread'> {
+    const since = Math.max(0, this.sentThrough - this.#countedAt);
+    return { unseen: this.#unseen + since, unread: this.#unread + since };
   }
 
   #hello(page: InboxPage, readMs: number): boolean {
@@ -242,8 +253,7 @@ export class Session {
       this.end(start.error);
       return false;
     }
-    this.#unseen = page.unseen;
-    this.#unread = page.unread;
+    this.#count(page.head, page);
     this.#begin(start, readMs);
     return true;
   }
@@ -261,8 +271,7 @@ export class Session {
         resume: start.resume,
         resumeReason: start.reason,
         cursor: this.#host.frames.cursor(this.sentThrough, this.#cursorMs),
-        unseen: this.#unseen,
-        unread: this.#unread,
+        ...this.#counts(),
         heartbeat: durationOf(limits.heartbeatMs),
         tokenExpiry: this.#tokenExpiry(),
       }),
@@ -324,8 +333,7 @@ export class Session {
       watermarkFrame({
         sentThrough: this.sentThrough,
         cursor: this.#host.frames.cursor(this.sentThrough, this.#cursorTimeMs()),
-        unseen: this.#unseen,
-        unread: this.#unread,
+        ...this.#counts(),
       }),
     );
   }

@@ -55,7 +55,7 @@ export const edgeLimits = {
   /** Users who left lately, about 200 bytes each, and how long they are remembered. */
   recentUsersCount: 20_000,
   recentMs: 300_000,
-  /** Streams that were greeted from memory are looked up in the store at this pace: 10 queries a second. */
+  /** Streams that have begun are looked up in the store once more, so much later at least, and at this pace: 10 queries a second. */
   recentVerifyPerSecond: 2_560,
   recentVerifyMs: 100,
   /** What was revoked is looked up this often, and looked at for so long: a token may pass a moment before all know of it. */
