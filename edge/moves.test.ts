@@ -96,3 +96,15 @@ test('a change in the middle of a move stops it until the new view has stood', a
   await pass(4_000);
   expect(told(streams)).toBe(COUNT / 2);
 });
+
+test('a change that passes in the middle of a move does not leave the rest where they are', async () => {
+  const { moves, streams, split, pass } = setUp();
+  split();
+  moves.look({ hash: 'two' });
+  await pass(limits.viewSettledMs + 500);
+  moves.look({ hash: 'three' });
+  await pass(1_000);
+  moves.look({ hash: 'two' });
+  await pass(limits.viewSettledMs + 5_000);
+  expect(told(streams)).toBe(COUNT / 2);
+});

@@ -33,7 +33,8 @@ export class Moves implements Disposable {
     this.#settling?.[Symbol.dispose]();
     this.#settling = undefined;
     if (hash === this.#hash) return;
-    // Those who have been told are on their way; the others wait for what will stand.
+    // Those who have been told are on their way; the others wait for what will stand, be it this view again.
+    if (this.#walking) this.#hash = undefined;
     this.#stop();
     this.#settling = this.#options.clock
       .after(limits.viewSettledMs, () => {
