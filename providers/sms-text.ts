@@ -26,3 +26,8 @@ export function tooLong(text: string, most: number): Outcome | undefined {
     ? { kind: 'permanent', reason: `the text is longer than the ${most} characters that this provider takes` }
     : undefined;
 }
+
+/** The characters of GSM 03.38 with its extension; everything else needs another encoding, of 70 instead of 160 to a part. */
+const GSM = /^[@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,\-./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà^{}\\[~\]|€]*$/u;
+
+export const isGsmText = (text: string): boolean => GSM.test(text);
