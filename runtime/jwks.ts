@@ -53,6 +53,8 @@ export class Jwks implements Disposable {
   #fetching: Promise<void> | undefined;
   /** Monotonic; when the next fetch may begin. */
   #againMs = 0;
+  /** The last fetch failed. */
+  #away = false;
 
   constructor(options: JwksOptions) {
     this.#options = options;
@@ -74,9 +76,11 @@ export class Jwks implements Disposable {
         this.#keys = keys;
         if (text !== this.#text) this.#version++;
         this.#text = text;
+        this.#away = false;
         this.#againMs = clock.monotonic() + limits.jwksAgainMs;
       } catch (error) {
         this.#againMs = clock.monotonic() + limits.jwksRetryMs;
+        this.#away = true;
         if (!this.#stop.signal.aborted)
           log.warn({ err: error }, 'the JWKS could not be fetched; tried again');
       } finally {
@@ -92,17 +96,26 @@ export class Jwks implements Disposable {
    */
   readonly key = async (header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey> => {
     const { clock } = this.#options;
-    for (let last = false; ; last = true) {
-      try {
-        if (this.#keys) return await this.#keys(header, token);
-      } catch (error) {
-        if (!(error instanceof errors.JWKSNoMatchingKey) || last) throw error;
-      }
-      if (last)
-        throw new CarillonError('CREDENTIALS_UNAVAILABLE', undefined, { retryAfterMs: limits.jwksRetryMs });
-      if (this.#fetching || clock.monotonic() >= this.#againMs) await this.#fetch();
-    }
+    const known = await this.#find(header, token);
+    if (known) return known;
+    const mayFetch = this.#fetching !== undefined || clock.monotonic() >= this.#againMs;
+    const fetched = mayFetch ? this.#fetch() : undefined;
+    // Checks are few at once: who waits for a URL that is away would keep out those whose key is kept.
+    if (!this.#keys || !this.#away) await fetched;
+    const found = await this.#find(header, token);
+    if (found) return found;
+    if (this.#keys) throw new errors.JWKSNoMatchingKey();
+    throw new CarillonError('CREDENTIALS_UNAVAILABLE', undefined, { retryAfterMs: limits.jwksRetryMs });
   };
+
+  async #find(header: JWSHeaderParameters, token: FlattenedJWSInput): Promise<CryptoKey | undefined> {
+    try {
+      return await this.#keys?.(header, token);
+    } catch (error) {
+      if (error instanceof errors.JWKSNoMatchingKey) return undefined;
+      throw error;
+    }
+  }
 
   [Symbol.dispose](): void {
     this.#stop.abort();
