@@ -16,8 +16,11 @@ const LONG_MS = 3_600_000;
 
 const lifeOf = (chance: Chance): number => (chance.next() < SHORT_LIVED ? SHORT_MS : LONG_MS);
 
+/** The harness is gone, and so are we, as soon as we hear of it. */
+const nobodyListens = () => undefined;
+
 async function play({ devices, edges, seed }: Cast): Promise<void> {
-  const reporter = new Reporter((report) => void process.send?.(report));
+  const reporter = new Reporter((report) => void process.send?.(report, nobodyListens));
   for (const device of devices) {
     const urls = device.edges.map((index) => edges[index]!);
     const witness = reporter.witness(device);

@@ -78,6 +78,12 @@ export class History {
   readonly refusals: { atMs: number; why: string }[] = [];
   /** By device and seq, until it is acknowledged. */
   readonly #open = new Map<number, Map<number, Seen>>();
+  #acknowledged = 0;
+
+  /** What has been, in a line. */
+  get progress(): string {
+    return `accepted ${this.accepted.length}, seen ${this.seen.length}, acknowledged ${this.#acknowledged}, mails ${this.mails.length}, refusals ${this.refusals.length}`;
+  }
 
   see(device: number, notificationId: string, seq: number, atMs: number): void {
     const seen: Seen = { device, notificationId, seq, atMs, ackedMs: undefined };
@@ -91,6 +97,7 @@ export class History {
     const seen = open?.get(seq);
     if (!seen) return;
     seen.ackedMs = atMs;
+    this.#acknowledged++;
     open?.delete(seq);
   }
 

@@ -48,6 +48,7 @@ export interface RunOptions {
 const MESH: RoleCounts = { ingest: 2, router: 2, edge: 3, providers: 2 };
 const CROWDS = 2;
 const CROWD_READY_MS = 120_000;
+const PROGRESS_MS = 10_000;
 /** Before the first storm. */
 const WARM_UP_MS = 10_000;
 const ARRIVED_MS = 120_000;
@@ -114,6 +115,7 @@ async function runOn(
     ...stage.processes().flatMap(({ name, pid }) => (pid === undefined ? [] : [{ name, pid }])),
     ...(await stage.stores()),
   ]);
+  using _progress = systemClock.every(PROGRESS_MS, () => say(history.progress));
   const sending = new AbortController();
   const fromMs = systemClock.now();
   const load = sendUntil(sending.signal, signal, history, seeded(seed + 10_000), {

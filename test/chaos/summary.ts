@@ -18,7 +18,12 @@ function latencies(expected: readonly Expected[]): string[] {
   const acked = expected.flatMap(({ accepted, seen: one }) =>
     one?.ackedMs === undefined ? [] : [one.ackedMs - accepted.calledMs],
   );
-  return [`call to handler ${percentiles(seen)}`, `call to ack      ${percentiles(acked)}`];
+  const answered = expected.map(({ accepted }) => accepted.answeredMs - accepted.calledMs);
+  return [
+    `call to answer ${percentiles(answered)}`,
+    `call to handler ${percentiles(seen)}`,
+    `call to ack ${percentiles(acked)}`,
+  ];
 }
 
 const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
@@ -30,8 +35,10 @@ export function summary(history: History, bounds: Bounds, fromMs: number, untilM
   const insideMs = windows.insideMs(fromMs, untilMs);
   const lines = [
     `${seconds(untilMs - fromMs)} under load, ${history.faults.length} faults; inside fault windows ${seconds(insideMs)}, outside ${seconds(untilMs - fromMs - insideMs)}`,
-    `outside  ${calm.size} messages: ${latencies([...calm]).join('; ')}`,
-    `inside   ${expected.length - calm.size} messages: ${latencies(expected.filter((one) => !calm.has(one))).join('; ')}`,
+    `outside  ${calm.size} messages`,
+    ...latencies([...calm]).map((line) => `         ${line}`),
+    `inside   ${expected.length - calm.size} messages`,
+    ...latencies(expected.filter((one) => !calm.has(one))).map((line) => `         ${line}`),
     ...windows.all.map(
       (window) =>
         `window   ${seconds(window.beganMs - fromMs)} to ${seconds(window.endMs - fromMs)}, all acknowledged ${seconds(recoveryOf(window, expected))} after healing: ${window.faults.map(({ what }) => what).join(', ')}`,
