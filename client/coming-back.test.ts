@@ -1,6 +1,7 @@
 // When a stream ends: how long the client waits, where it goes next, and that it never hammers.
 import { Code } from '@connectrpc/connect';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { Activity } from '../gen/carillon/v1/edge_pb.ts';
 import { type Setting, setUp, type Watched } from './client.fixture.ts';
 import { settled } from './clock.fixture.ts';
 import { limits } from './limits.ts';
@@ -78,6 +79,17 @@ describe('silence', () => {
     await pass(2_000);
     expect(edge.subscribed).toHaveLength(2);
     expect(edge.subscribed[0]?.stream.over).toBe(true);
+  });
+
+  test('is not waited for when a call says that the session is gone', async () => {
+    const { edge, pass, client } = setUp();
+    const watched = await started(client());
+    edge.mute = true;
+    edge.forgotten.add(edge.last.sessionId);
+    watched.client.setActivity(Activity.FOREGROUND);
+    await pass(600);
+    expect(edge.subscribed).toHaveLength(2);
+    expect(edge.last.request.activity).toBe(Activity.FOREGROUND);
   });
 
   test('before Hello is one too', async () => {

@@ -61,6 +61,8 @@ export class EdgeModel implements ModelEdge {
     undefined;
   /** Asked before an ack is taken, and awaited. `lost`: it counts, and its answer is an error. */
   onAck: () => Promise<'taken' | 'refused' | 'lost'> = () => Promise.resolve('taken');
+  /** Sessions that this edge has given up, without a word to their clients. */
+  readonly forgotten = new Set<string>();
   /** Streams say nothing, not even heartbeats; their clients are not told. */
   mute = false;
   readonly #clock: Clock;
@@ -172,6 +174,7 @@ export class EdgeModel implements ModelEdge {
 
   setActivity(request: SetActivityRequest, caller: Caller): void {
     this.#authenticate(caller);
+    if (this.forgotten.has(request.sessionId)) throw meshError('SESSION_UNKNOWN', Code.NotFound);
     this.activities.push(request);
   }
 

@@ -1,6 +1,6 @@
 // The user's stream that does not end: runs the machine, and does in the world what it asks for.
 import { durationMs } from '@bufbuild/protobuf/wkt';
-import { createClient, type Transport } from '@connectrpc/connect';
+import { type CallOptions, createClient, type Transport } from '@connectrpc/connect';
 import {
   Activity,
   EdgeService,
@@ -82,7 +82,7 @@ export class Stream implements Source {
     });
     this.#activity = new ActivityTeller({
       send: (sessionId, activity) =>
-        this.#calls.call((client, opts) => client.setActivity({ sessionId, activity }, opts)),
+        this.#ofSession(sessionId, (client, opts) => client.setActivity({ sessionId, activity }, opts)),
       onError: (failure) => this.#report(failure),
     });
     this.#keeper = new Keeper(cursors, (error) =>
@@ -299,6 +299,25 @@ export class Stream implements Source {
     this.#acks.session(sessionId);
     this.#activity.session(sessionId, this.#openedWith);
     this.#cancelStable = this.#options.clock.after(limits.stableMs, () => this.#on({ kind: 'stable' }));
+  }
+
+  /** A call about the session. When its edge does not know it the stream is dead, whatever the socket says. */
+  async #ofSession<T>(
+    sessionId: string,
+    make: (client: EdgeClient, options: CallOptions) => Promise<T>,
+    fresh = false,
+  ): Promise<T> {
+    try {
+      return await this.#calls.call(make, { fresh });
+    } catch (error) {
+      const failure = failureIn(error);
+      if (failure.reason === 'SESSION_UNKNOWN' && sessionId === this.#sessionId) {
+        this.#connection?.close();
+        this.#connection = undefined;
+        this.#on({ kind: 'ended', failure });
+      }
+      throw error;
+    }
   }
 
   /** The stream's token is about to expire. If no new one is taken in time the stream ends, and begins anew. */
