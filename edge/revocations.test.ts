@@ -83,3 +83,19 @@ test('also end a stream that slipped in behind them, before who judges tokens ha
   await poll();
   expect(late.error?.reason).toBe('TOKEN_REVOKED');
 });
+
+test('end such a stream as well when they were read late', async () => {
+  const { opened, revoke, poll, clock, store } = setUp();
+  const issuedMs = clock.now();
+  await poll();
+  store.away = true;
+  revoke('ada');
+  clock.advance(limits.revocationsHeldMs);
+  await poll();
+  store.away = false;
+  await poll();
+  const late = opened('ada', '', issuedMs);
+  await settled();
+  await poll();
+  expect(late.error?.reason).toBe('TOKEN_REVOKED');
+});

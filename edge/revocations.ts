@@ -26,10 +26,12 @@ export class Revocations implements AsyncDisposable {
   readonly #polling: Promise<void>;
   #position: RevocationPosition;
   /**
-   * Those of the last `limits.revocationsHeldMs`: who judges tokens hears of them by a look of its own, so that a stream
-   * may still open with a token that has just been revoked.
+   * Those that were read in the last `limits.revocationsHeldMs`: who judges tokens hears of them by a look of its own, so that
+   * a stream may still open with a token that has been revoked.
    */
-  readonly #held = new Map<string, Revocation>();
+  readonly #held = new Map<string, { revocation: Revocation; untilMs: number }>();
+  /** What was revoked long before the start is known to who judges tokens. */
+  #begun = false;
   #failing = false;
 
   constructor(options: RevocationsOptions) {
@@ -58,16 +60,18 @@ export class Revocations implements AsyncDisposable {
     const { read, tokenNowMs } = this.#options;
     this.#position = await read(this.#position, (revocation) => {
       end(this.#options.hub, revocation);
-      if (revocation.notBeforeMs > tokenNowMs() - limits.revocationsHeldMs)
-        this.#held.set(keyOf(revocation), revocation);
+      const nowMs = tokenNowMs();
+      if (this.#begun || revocation.notBeforeMs > nowMs - limits.revocationsHeldMs)
+        this.#held.set(keyOf(revocation), { revocation, untilMs: nowMs + limits.revocationsHeldMs });
     });
+    this.#begun = true;
   }
 
   #close(): void {
-    const oldMs = this.#options.tokenNowMs() - limits.revocationsHeldMs;
-    for (const [key, revocation] of this.#held) {
+    const nowMs = this.#options.tokenNowMs();
+    for (const [key, { revocation, untilMs }] of this.#held) {
       end(this.#options.hub, revocation);
-      if (revocation.notBeforeMs < oldMs) this.#held.delete(key);
+      if (untilMs < nowMs) this.#held.delete(key);
     }
   }
 
