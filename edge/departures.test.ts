@@ -37,7 +37,8 @@ test('streams that are all old at once leave at the pace, and each of them in th
     if (departures?.take()) departures.tell(session, 'AGE');
   };
   const { metrics, open } = testHub({ clock, ids, onOld });
-  const ownership = { owner: () => member('edge-1', 'https://edge-1.test') };
+  const own = member('edge-1', 'https://edge-1.test');
+  const ownership = { owner: () => own, member: () => own };
   departures = new Departures({ node: 'edge-1', ownership, clock, ids, metrics, perSecond: 10 });
   const streams = Array.from({ length: 300 }, (_, at) => open(undefined, `u${at}`).stream);
   await settled();
@@ -59,19 +60,24 @@ test('streams that are all old at once leave at the pace, and each of them in th
 test('elsewhere is where another edge can be reached, and nowhere else', () => {
   const { clock, metrics } = testHub();
   const ids = { uuid: () => 'u', random: () => 0 };
-  const at = (owner: Member | undefined) =>
+  const own = member('edge-1', 'https://edge-1.test');
+  const at = (owner: Member | undefined, { inView = true, leaving = false } = {}) =>
     new Departures({
       node: 'edge-1',
-      ownership: { owner: () => owner },
+      ownership: { owner: () => owner, member: () => (inView ? own : undefined) },
       clock,
       ids,
       metrics,
       perSecond: 1,
-    }).elsewhere({ tenant: 't', userId: 'u' });
+    }).elsewhere({ tenant: 't', userId: 'u' }, leaving);
   expect([
     at(member('edge-2', 'https://edge-2.test')),
     at(member('edge-2', '')),
     at(member('edge-1', 'https://edge-1.test')),
     at(undefined),
   ]).toEqual(['https://edge-2.test', undefined, undefined, undefined]);
+  // Not a member: because it leaves, or because its lease was lost for a moment.
+  const other = member('edge-2', 'https://edge-2.test');
+  const gone = (leaving: boolean) => at(other, { inView: false, leaving });
+  expect([gone(true), gone(false)]).toEqual(['https://edge-2.test', undefined]);
 });

@@ -15,7 +15,7 @@ export const TICK_MS = 50;
 
 export interface DeparturesOptions {
   node: string;
-  ownership: Pick<Ownership, 'owner'>;
+  ownership: Pick<Ownership, 'owner' | 'member'>;
   clock: Clock;
   ids: Ids;
   metrics: Pick<Metrics, 'edgeGoAwaysTotal'>;
@@ -40,16 +40,23 @@ export class Departures {
     return this.#pace.take();
   }
 
-  /** Where another edge that the user belongs to can be reached; undefined: here is right, or nowhere is better. */
-  elsewhere(user: UserKey): string | undefined {
-    const owner = this.#options.ownership.owner(user);
-    return owner && owner.node !== this.#options.node && owner.url !== '' ? owner.url : undefined;
+  /**
+   * Where another edge that the user belongs to can be reached; undefined: here is right, or nowhere is better. An edge that is
+   * not in its own view, since its lease was lost for a moment, sends nobody on unless it is `leaving`: the edge that it would
+   * name may see it there, and send them back. Of edges that see themselves each names one that stands above it in the
+   * ring, whatever else they see, so that no client goes in a circle.
+   */
+  elsewhere(user: UserKey, leaving = false): string | undefined {
+    const { node, ownership } = this.#options;
+    if (!leaving && !ownership.member(node)) return undefined;
+    const owner = ownership.owner(user);
+    return owner && owner.node !== node && owner.url !== '' ? owner.url : undefined;
   }
 
   /** Asks the client to come back, at a moment of its own after `afterMs`: to its edge when it can, else to any. */
   tell(session: Session, reason: DepartureReason, afterMs = 0): void {
     this.#options.metrics.edgeGoAwaysTotal.add(1, { reason });
-    const url = session.mayRedirect ? this.elsewhere(session.user) : undefined;
+    const url = session.mayRedirect ? this.elsewhere(session.user, reason === 'DRAIN') : undefined;
     session.goAway(reason, afterMs + this.#options.ids.random() * limits.goAwaySpreadMs, url);
   }
 }

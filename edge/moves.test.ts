@@ -24,7 +24,7 @@ function setUp() {
     zone: '',
   });
   const ring = { owner: (_user: UserKey) => member('edge-1') };
-  const ownership = { owner: (user: UserKey) => ring.owner(user) };
+  const ownership = { owner: (user: UserKey) => ring.owner(user), member };
   const departures = new Departures({ node: 'edge-1', ownership, clock, ids, metrics, perSecond: 1_000 });
   const moves = new Moves({ sessions: () => hub.sessions(), departures, clock });
   onTestFinished(() => moves[Symbol.dispose]());
