@@ -120,7 +120,7 @@ export class H2Session {
   check(): void {
     if (this.#pinging || !this.#up || this.#session.destroyed) return;
     this.#pinging = true;
-    const late = this.#clock.after(limits.pushPongMs, () => this.#session.destroy(coded('PING_TIMEOUT')));
+    const late = this.#clock.after(limits.pushPongMs, () => this.#fail('PING_TIMEOUT'));
     this.#session.ping(() => {
       late[Symbol.dispose]();
       this.#pinging = false;
@@ -174,8 +174,14 @@ export class H2Session {
     this.#socket.destroySoon();
   }
 
+  #fail(code: string): void {
+    this.#ending = true;
+    this.#session.destroy(coded(code));
+    this.#socket.destroy();
+  }
+
   #slow(): void {
-    if (!this.#up) this.#session.destroy(coded('CONNECT_TIMEOUT'));
+    if (!this.#up) this.#fail('CONNECT_TIMEOUT');
   }
 
   #look(): void {

@@ -93,7 +93,10 @@ export async function startFakeServer(
   };
   const safely = (incoming: IncomingMessage, response: ServerResponse) =>
     void listener(incoming, response).catch(() => response.destroy());
-  const server = tls ? createTlsServer(tls, safely) : createServer(safely);
+  // A client of HTTP/2 gets as far as the certificate too.
+  const server = tls
+    ? createTlsServer({ ...tls, ALPNProtocols: ['http/1.1', 'h2'] }, safely)
+    : createServer(safely);
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket)).on('error', () => {});
