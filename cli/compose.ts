@@ -18,6 +18,7 @@ import type { Cli } from './cli.ts';
 import { addressUrl } from './clients.ts';
 import { openCluster } from './cluster.ts';
 import { keepHouse } from './housekeeping.ts';
+import { openMasterKeys } from './master-key.ts';
 import { openOpsPort } from './ops-port.ts';
 import { listening, nodeName, openRoleDatabase, type Parts } from './parts.ts';
 import { databaseCheck, Readiness } from './readiness.ts';
@@ -82,6 +83,7 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
   const { eventLog, handoff } = await openEventLog(config, common, owned);
   await madeTopics(eventLog, cli, log);
   const authentication = await openAuthentication({ cli, config, db, log }, owned);
+  const masterKeys = await openMasterKeys({ cli, config, log });
   const { presence, membership } = openCluster(config, common, owned);
   return {
     config,
@@ -96,6 +98,7 @@ async function openParts({ cli, config, log }: MeshOptions, owned: AsyncDisposab
     presence,
     membership,
     ...authentication,
+    masterKeys,
     node: nodeName(),
     incarnation: systemIds.uuid(),
     tls,

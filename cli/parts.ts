@@ -6,6 +6,7 @@ import type { EventLog, Handoff } from '../eventlog/event-log.ts';
 import type { UserAuthenticator } from '../runtime/authenticator.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type Config, type ConfigKey, environmentName } from '../runtime/config.ts';
+import type { MasterKeys } from '../runtime/envelope.ts';
 import { CarillonError } from '../runtime/errors.ts';
 import { type Ids, systemIds } from '../runtime/ids.ts';
 import { limits } from '../runtime/limits.ts';
@@ -33,6 +34,8 @@ export interface Parts {
   readonly authenticator: UserAuthenticator;
   /** Undefined: tokens are signed elsewhere. */
   readonly signToken: SignToken | undefined;
+  /** Undefined: there are none, and secrets of providers can neither be kept nor read. */
+  readonly masterKeys: MasterKeys | undefined;
   /** This process in the cluster, and this start of it. */
   readonly node: string;
   readonly incarnation: string;

@@ -1,4 +1,4 @@
-// Providers in this process: SMTP when it is configured, the sandbox for every channel that has nobody else.
+// Providers in this process: those that tenants configured; for the others SMTP when it is set, and else the sandbox.
 import { keepDeadLetters } from '../eventlog/dead-letters.ts';
 import { channelName, channelTopic } from '../eventlog/topics.ts';
 import { Channel } from '../gen/carillon/v1/notification_pb.ts';
@@ -8,6 +8,7 @@ import { smtpProvider } from '../providers/smtp.ts';
 import { providerGroup, startProviderWorker } from '../providers/worker.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Database } from '../storage/database.ts';
+import { openCatalog } from './catalog.ts';
 import { type Stage, stagesOf } from './housekeeping.ts';
 import { joined, openRoleDatabase, type Parts } from './parts.ts';
 
@@ -21,7 +22,7 @@ export const providerStages: readonly Stage[] = CHANNELS.flatMap((channel) =>
   })),
 );
 
-/** Throws CONFIG_INVALID for an SMTP URL that cannot be used. */
+/** For tenants that configured none in a channel. Throws CONFIG_INVALID for an SMTP URL that cannot be used. */
 function configuredProviders(config: Config, db: Database): Provider[] {
   const providers: Provider[] = [
     sandboxProvider({ db, channel: Channel.PUSH }),
@@ -43,6 +44,7 @@ export async function serveProviders(parts: Parts, owned: AsyncDisposableStack):
       log: eventLog,
       handoff,
       providers: configuredProviders(config, db),
+      open: openCatalog(parts, db).catalog.open,
       node,
       onPoison: keepDeadLetters(db, 'providers'),
       retryMs: config.providerRetryMs,

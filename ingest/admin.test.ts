@@ -8,6 +8,7 @@ import { rawTopic } from '../eventlog/topics.ts';
 import { AdminService, BreakerState } from '../gen/carillon/v1/admin_pb.ts';
 import { RawRecordSchema } from '../gen/carillon/v1/event_pb.ts';
 import { Channel, Lane } from '../gen/carillon/v1/notification_pb.ts';
+import { testCatalog } from '../providers/catalog.fixture.ts';
 import { withBearer } from '../runtime/bearer.ts';
 import { systemIds } from '../runtime/ids.ts';
 import { silentLog } from '../runtime/log.ts';
@@ -39,7 +40,15 @@ async function admin() {
     await openPort({
       host: '127.0.0.1',
       port: 0,
-      mounts: [adminMount({ db, handoff, authenticator: tokens.authenticator, signToken: undefined })],
+      mounts: [
+        adminMount({
+          db,
+          handoff,
+          authenticator: tokens.authenticator,
+          signToken: undefined,
+          ...testCatalog(db),
+        }),
+      ],
       maxMessageBytes: 1_048_576,
       log: silentLog,
     }),
@@ -96,7 +105,14 @@ test.each([
 test('what processes report of their providers is listed', async () => {
   await using a = await admin();
   await putProviderReports(a.db, 'node-1', [
-    { provider: 'smtp', channel: Channel.EMAIL, breaker: BreakerState.OPEN },
+    {
+      tenant: '',
+      provider: 'smtp',
+      channel: Channel.EMAIL,
+      breaker: BreakerState.OPEN,
+      rate: 0,
+      problem: '',
+    },
   ]);
   const { providers } = await a.client.listProviders({});
   expect(providers).toMatchObject([

@@ -13,16 +13,23 @@ import type { SignToken } from '../runtime/token-signer.ts';
 import { invalidRequest } from '../runtime/validation.ts';
 import type { Database } from '../storage/database.ts';
 import { listDeadLetters } from '../storage/dead-letters.ts';
-import { listProviderReports } from '../storage/provider-reports.ts';
 import { listSandboxMessages } from '../storage/sandbox.ts';
 import { getUser, putUser } from '../storage/users.ts';
 import { createApiKey, listApiKeys, revokeApiKey } from './api-keys.ts';
 import { deleteCategory, listCategories, putCategory } from './categories.ts';
+import {
+  deleteProvider,
+  listProviders,
+  type ProvidersContext,
+  putProvider,
+  rotateProviderKeys,
+  testProvider,
+} from './providers.ts';
 import { replayDeadLetters } from './replay.ts';
 import { createToken, revokeTokens } from './tokens.ts';
 import { checkedUser } from './user-rules.ts';
 
-export interface AdminOptions {
+export interface AdminOptions extends ProvidersContext {
   db: Database;
   handoff: Handoff;
   authenticator: Authenticator;
@@ -44,19 +51,6 @@ function adminService(options: AdminOptions): ServiceImpl<typeof AdminService> {
       const user = await getUser(db, principalOf(call).tenant, userId);
       if (!user) throw new CarillonError('USER_NOT_FOUND');
       return { user };
-    },
-
-    async listProviders() {
-      const reports = await listProviderReports(db);
-      return {
-        providers: reports.map(({ provider, channel, breaker, node, reportedAtMs }) => ({
-          name: provider,
-          channel,
-          breaker,
-          node,
-          reportedAt: timestampFromMs(reportedAtMs),
-        })),
-      };
     },
 
     async listDeadLetters({ pageSize, pageToken }, call) {
@@ -102,6 +96,11 @@ function adminService(options: AdminOptions): ServiceImpl<typeof AdminService> {
       };
     },
 
+    listProviders: (request, call) => listProviders(options, request, call),
+    putProvider: (request, call) => putProvider(options, request, call),
+    deleteProvider: (request, call) => deleteProvider(options, request, call),
+    testProvider: (request, call) => testProvider(options, request, call),
+    rotateProviderKeys: () => rotateProviderKeys(options),
     createToken: (request, call) => createToken(options, request, call),
     revokeTokens: (request, call) => revokeTokens(options, request, call),
     createApiKey: (request, call) => createApiKey(options, request, call),

@@ -1,8 +1,10 @@
-// Keeps calls away from a provider that fails: open after so many failures in a row, then one call at a time may try it.
+// Keeps calls away from a provider that fails: open after so many failures in a row or too large a share of them, then one
+// call at a time may try it, of the bulk lane first.
 import { CircuitState, ConsecutiveBreaker, circuitBreaker, handleWhenResult, type IBackoff } from 'cockatiel';
 import { BreakerState } from '../gen/carillon/v1/admin_pb.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { limits } from '../runtime/limits.ts';
+import { AnyOf, FailureShare } from './failure-share.ts';
 import type { Outcome } from './provider.ts';
 
 /** The right to make one call. Run it or release it; doing so twice is harmless. */
@@ -64,7 +66,7 @@ export class Breaker {
     const remaining = () => this.#opensAgainMs - clock.monotonic();
     this.#policy = circuitBreaker(handleWhenResult(isFailure), {
       halfOpenAfter: backoff,
-      breaker: new ConsecutiveBreaker(failures),
+      breaker: new AnyOf([new ConsecutiveBreaker(failures), new FailureShare(clock)]),
     });
     this.#policy.onStateChange((state) => onChange?.(states[state]));
   }
@@ -73,14 +75,18 @@ export class Breaker {
     return states[this.#policy.state];
   }
 
-  /** Milliseconds until a call may be made; 0: now. While a call tries a half-open one: a short while. */
-  waitMs(): number {
+  /**
+   * Milliseconds until a call may be made; 0: now. While a call tries a half-open one: a short while. `first: false`: others
+   * shall be the ones to try it, unless they do not in `limits.breakerBulkFirstMs`.
+   */
+  waitMs({ first = true }: { first?: boolean } = {}): number {
     const pausedMs = Math.max(0, this.#pausedUntilMs - this.#clock.monotonic());
     const { state } = this.#policy;
     if (state === CircuitState.Closed) return pausedMs;
     if (this.#probing || state === CircuitState.HalfOpen)
       return Math.max(pausedMs, Math.min(this.#openMs, limits.providerPausedMs));
-    return Math.max(pausedMs, this.#opensAgainMs - this.#clock.monotonic(), 0);
+    const triedMs = this.#opensAgainMs + (first ? 0 : limits.breakerBulkFirstMs);
+    return Math.max(pausedMs, triedMs - this.#clock.monotonic(), 0);
   }
 
   /** The provider asked for patience: no call for `ms`. */
@@ -89,8 +95,8 @@ export class Breaker {
   }
 
   /** The right to call now, or undefined. While it is open past its time, one permit is out at a time. */
-  admit(): Permit | undefined {
-    if (this.waitMs() > 0) return undefined;
+  admit(whose: { first?: boolean } = {}): Permit | undefined {
+    if (this.waitMs(whose) > 0) return undefined;
     const probe = this.#policy.state !== CircuitState.Closed;
     if (probe) this.#probing = true;
     let used = false;

@@ -11,8 +11,9 @@ import {
 } from '../storage/clears.ts';
 import { inTime } from './call.ts';
 import type { DeliveryContext } from './delivery.ts';
+import type { Member } from './member.ts';
 import { outcomeReason } from './next.ts';
-import type { Pool, PoolMember } from './pool.ts';
+import { type Pool, withSlots } from './pool.ts';
 import type { Outcome } from './provider.ts';
 
 type ClearContext = Pick<DeliveryContext, 'db' | 'now' | 'metrics' | 'tracing' | 'log' | 'stopping'>;
@@ -93,7 +94,7 @@ async function clearOne(context: ClearContext, pool: Pool, row: Clearing, one: O
     ? ({ outcome: 'unsupported', error: '' } as const)
     : address === undefined
       ? ({ outcome: 'gone', error: '' } as const)
-      : await pool.withSlots([member], row.lane, () => ask(context, member, row, { ...one, address }));
+      : await withSlots([member], row.lane, () => ask(context, member, row, { ...one, address }));
   metrics.clearsTotal.add(1, { provider: call.provider, outcome: result.outcome });
   if (result.outcome === 'again')
     log.info(
@@ -106,11 +107,12 @@ async function clearOne(context: ClearContext, pool: Pool, row: Clearing, one: O
 /** Holding a slot: the breaker's leave, and the call. */
 async function ask(
   { stopping }: ClearContext,
-  { provider, breaker }: PoolMember,
+  member: Member,
   row: Clearing,
   { call, address, traceparent }: One & { address: DestinationAddress },
 ): Promise<Came> {
-  const permit = stopping.aborted ? undefined : breaker.admit();
+  const turn = await member.turn(row.lane, stopping);
+  const permit = turn ? member.admit(row.lane, 'clear') : undefined;
   if (!permit) return { outcome: 'again', error: 'PROVIDERS_PAUSED' };
   const sent = {
     tenant: row.tenant,
@@ -122,10 +124,9 @@ async function ask(
     attemptId: call.attemptId,
     messageId: call.providerMessageId,
   };
+  const { provider } = member;
   const outcome = await permit.run(() =>
     inTime((signal) => provider.clear?.(sent, { signal }) ?? Promise.reject(new Error('it cannot clear'))),
   );
-  if (outcome.kind === 'throttled')
-    breaker.pause(Math.min(Math.max(outcome.retryAfterMs, limits.providerPausedMs), limits.throttledMs));
   return came(outcome);
 }

@@ -17,8 +17,9 @@ import { hastenClear } from '../storage/clears.ts';
 import type { Database } from '../storage/database.ts';
 import type { Permit } from './breaker.ts';
 import { callProvider } from './call.ts';
+import type { Member } from './member.ts';
 import { mayGoElsewhere, next, outcomeReason } from './next.ts';
-import type { Pool, PoolMember } from './pool.ts';
+import { type Pool, withSlots } from './pool.ts';
 import type { Outcome } from './provider.ts';
 
 export interface DeliveryContext {
@@ -45,7 +46,7 @@ interface Target {
 
 interface Planned {
   target: Target;
-  member: PoolMember;
+  member: Member;
 }
 
 interface Admitted extends Planned {
@@ -121,7 +122,7 @@ async function tryAll(
     }
     const members = [...new Set(planned.map(({ member }) => member))];
     const round1 = ended;
-    const result = await pool.withSlots(members, row.lane, () =>
+    const result = await withSlots(members, row.lane, () =>
       callRound(context, row, planned, { ended: round1, first: round === 0, span }),
     );
     if (result.rest === 'gone') return undefined;
@@ -144,7 +145,11 @@ function choose(pool: Pool, row: Claimed, targets: readonly Target[]) {
   let waitMs: number | undefined;
   for (const target of targets) {
     if (target.outcome && !mayGoElsewhere(target.outcome)) continue;
-    const choice = pool.choose(target.address, { asked: target.asked, last: row.ambiguousProviders });
+    const choice = pool.choose(target.address, {
+      lane: row.lane,
+      asked: target.asked,
+      last: row.ambiguousProviders,
+    });
     if (choice === undefined) {
       if (!target.outcome) target.outcome = gone('no provider serves this address');
     } else if ('member' in choice) planned.push({ target, member: choice.member });
@@ -160,7 +165,7 @@ interface Round {
   span: Span;
 }
 
-/** Holding the slots: permits, the commit, the calls. */
+/** Holding the slots: turns by the rate, permits, the commit, the calls. */
 async function callRound(
   context: DeliveryContext,
   row: Claimed,
@@ -169,14 +174,19 @@ async function callRound(
 ): Promise<{ rest: Rest; ended: AttemptEnd[] }> {
   const { db, ids, stopping } = context;
   const admitted: Admitted[] = [];
+  const turns: Planned[] = [];
   if (!stopping.aborted || !first)
-    for (const { target, member } of planned) {
-      const permit = member.breaker.admit();
-      if (permit) admitted.push({ target, member, permit, attemptId: ids.uuid() });
-    }
+    for (const each of planned) if (await each.member.turn(row.lane, stopping)) turns.push(each);
+  for (const { target, member } of turns) {
+    const permit = member.admit(row.lane);
+    if (permit) admitted.push({ target, member, permit, attemptId: ids.uuid() });
+  }
   if (admitted.length === 0) {
     if (!first) return { rest: 'finish', ended: [] };
-    const waits = planned.map(({ member }) => member.breaker.waitMs());
+    const waits = planned.map((each) => {
+      if (each.member.closing) return 0;
+      return turns.includes(each) ? each.member.waitMs(row.lane) : limits.providerTurnMs;
+    });
     const afterMs = stopping.aborted ? 0 : Math.min(...waits);
     const dueMs = await giveBack(context, row, afterMs, stopping.aborted ? '' : 'PROVIDERS_PAUSED');
     return { rest: dueMs === undefined ? 'gone' : { afterMs: dueMs }, ended: [] };
@@ -209,10 +219,6 @@ async function callRound(
       const outcome = await permit.run(() =>
         callProvider(context, member.provider, row, { address: target.address, attemptId, span }),
       );
-      if (outcome.kind === 'throttled')
-        member.breaker.pause(
-          Math.min(Math.max(outcome.retryAfterMs, limits.providerPausedMs), limits.throttledMs),
-        );
       target.outcome = outcome;
       return attemptEnd(attemptId, outcome);
     }),

@@ -57,7 +57,7 @@ describe('another provider of the channel', () => {
     for (let n = 0; n < 5; n++) await send();
     expect([a.calls.length, b.calls.length]).toEqual([2, 5]);
     await until('report', async () =>
-      (await listProviderReports(w.db)).find(
+      (await listProviderReports(w.db, 'default')).find(
         ({ provider, breaker }) => provider === 'a' && breaker === BreakerState.OPEN,
       ),
     );

@@ -1,73 +1,64 @@
-// The providers of one channel in their order: which one takes an address now, and a slot to call it, per lane.
-import pLimit, { type LimitFunction } from 'p-limit';
-import type { BreakerState } from '../gen/carillon/v1/admin_pb.ts';
-import { Lane } from '../gen/carillon/v1/notification_pb.ts';
-import type { Clock } from '../runtime/clock.ts';
+// The providers of one tenant and channel in their order: which one takes an address now, and slots to call them.
+import type { Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { limits } from '../runtime/limits.ts';
 import type { DestinationAddress } from '../storage/addresses.ts';
-import { Breaker } from './breaker.ts';
-import type { Provider } from './provider.ts';
-
-export interface PoolMember {
-  readonly provider: Provider;
-  readonly breaker: Breaker;
-  /** Calls at once, a limit of its own for each lane: the other lanes cannot use it up. */
-  readonly slots: Readonly<Record<'critical' | 'normal' | 'bulk', LimitFunction>>;
-}
-
-export interface PoolOptions {
-  clock: Clock;
-  onBreaker: (provider: Provider, state: BreakerState) => void;
-  breaker?: { failures?: number; openMs?: number };
-}
-
-export function slotLane(lane: Lane): 'critical' | 'normal' | 'bulk' {
-  if (lane === Lane.CRITICAL) return 'critical';
-  return lane === Lane.BULK ? 'bulk' : 'normal';
-}
+import { slotLane } from './lanes.ts';
+import type { Member } from './member.ts';
 
 /** Which provider takes an address: one of them now, none before `waitMs`, or none at all (`undefined`). */
-export type Choice = { member: PoolMember } | { waitMs: number } | undefined;
+export type Choice = { member: Member } | { waitMs: number } | undefined;
+
+export interface Chooser {
+  lane: Lane;
+  /** Providers that had their turn in this try. */
+  asked: ReadonlySet<string>;
+  /** Providers that may have sent it already; they are taken when there is no other. */
+  last: ReadonlySet<string>;
+}
+
+/** One of the lowest position, each as often as its weight says. `random`: in [0, 1). */
+function ofFirstPosition(members: readonly Member[], random: number): Member | undefined {
+  const lowest = Math.min(...members.map(({ place }) => place.position));
+  const level = members.filter(({ place }) => place.position === lowest);
+  let left = random * level.reduce((sum, { place }) => sum + place.weight, 0);
+  for (const member of level) {
+    left -= member.place.weight;
+    if (left < 0) return member;
+  }
+  return level.at(-1);
+}
 
 export class Pool {
-  readonly members: readonly PoolMember[];
+  /** May be replaced at any time; rows that are on their way go by what they find at each step. */
+  members: readonly Member[];
+  readonly #random: () => number;
 
-  /** `providers`: of one channel, the preferred one first. */
-  constructor(providers: readonly Provider[], { clock, onBreaker, breaker }: PoolOptions) {
-    this.members = providers.map((provider) => ({
-      provider,
-      breaker: new Breaker({ clock, ...breaker, onChange: (state) => onBreaker(provider, state) }),
-      slots: {
-        critical: pLimit(limits.providerCallsCount.critical),
-        normal: pLimit(limits.providerCallsCount.normal),
-        bulk: pLimit(limits.providerCallsCount.bulk),
-      },
-    }));
+  constructor(members: readonly Member[], random: () => number) {
+    this.members = members;
+    this.#random = random;
   }
 
-  /**
-   * `asked`: providers that had their turn in this try. `last`: providers that may have sent it already; they are taken
-   * when there is no other.
-   */
-  choose(
-    address: DestinationAddress,
-    { asked, last }: { asked: ReadonlySet<string>; last: ReadonlySet<string> },
-  ): Choice {
+  choose(address: DestinationAddress, { lane, asked, last }: Chooser): Choice {
     const able = this.members.filter(({ provider }) => provider.serves(address) && !asked.has(provider.name));
-    const ready = able.filter(({ breaker }) => breaker.waitMs() === 0);
-    const member = ready.find(({ provider }) => !last.has(provider.name)) ?? ready[0];
-    if (member) return { member };
     if (able.length === 0) return undefined;
-    return { waitMs: Math.min(...able.map(({ breaker }) => breaker.waitMs())) };
+    const open = able.filter((member) => !member.closing);
+    for (const member of open) member.seen(lane);
+    const ready = open.filter((member) => member.waitMs(lane) === 0);
+    const fresh = ready.filter(({ provider }) => !last.has(provider.name));
+    const member = ofFirstPosition(fresh.length > 0 ? fresh : ready, this.#random());
+    if (member) return { member };
+    // All that could take it drain: somebody means to bring another one.
+    if (open.length === 0) return { waitMs: limits.providerPausedMs };
+    return { waitMs: Math.min(...open.map((each) => each.waitMs(lane))) };
   }
+}
 
-  /** Runs `work` holding a slot of each of `members`; taken in one order by everybody, so that nobody waits in a circle. */
-  withSlots<T>(members: readonly PoolMember[], lane: Lane, work: () => Promise<T>): Promise<T> {
-    const ordered = this.members.filter((member) => members.includes(member));
-    const take = (index: number): Promise<T> => {
-      const member = ordered[index];
-      return member ? member.slots[slotLane(lane)](() => take(index + 1)) : work();
-    };
-    return take(0);
-  }
+/** Runs `work` holding a slot of each of `members`. */
+export function withSlots<T>(members: readonly Member[], lane: Lane, work: () => Promise<T>): Promise<T> {
+  const ordered = [...members].sort((a, b) => a.number - b.number);
+  const take = (index: number): Promise<T> => {
+    const member = ordered[index];
+    return member ? member.slots[slotLane(lane)](() => take(index + 1)) : work();
+  };
+  return take(0);
 }

@@ -6,7 +6,7 @@ import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Database } from '../storage/database.ts';
 import { putProviderReports } from '../storage/provider-reports.ts';
-import type { PoolMember } from './pool.ts';
+import type { Pools } from './pools.ts';
 
 /** The gauge's numbers, as documented. */
 const breakerGauge: Record<BreakerState, number> = {
@@ -19,7 +19,7 @@ const breakerGauge: Record<BreakerState, number> = {
 export interface ReportsOptions {
   db: Database;
   node: string;
-  members: readonly PoolMember[];
+  pools: Pick<Pools, 'members'>;
   clock: Clock;
   metrics: Metrics;
   log: Log;
@@ -39,9 +39,7 @@ export class Reports implements AsyncDisposable {
 
   /** Writes a report now; while one is being written, one more follows it. */
   changed(): void {
-    const { members, metrics } = this.#options;
-    for (const { provider, breaker } of members)
-      metrics.breakerState.record(breakerGauge[breaker.state] ?? 0, { provider: provider.name });
+    this.#measure();
     if (this.#writing) {
       this.#again = true;
       return;
@@ -55,12 +53,26 @@ export class Reports implements AsyncDisposable {
     });
   }
 
+  /** Providers of one name in several tenants are one line: the state that is worst, the rate of all. */
+  #measure(): void {
+    const { pools, metrics } = this.#options;
+    for (const [provider, members] of Map.groupBy(pools.members, (member) => member.provider.name)) {
+      const states = members.map((member) => breakerGauge[member.breakerState] ?? 0);
+      metrics.breakerState.record(Math.max(...states), { provider });
+      const rate = members.reduce((sum, member) => sum + member.rate.perSecond, 0);
+      metrics.providerRate.record(Number.isFinite(rate) ? rate : 0, { provider });
+    }
+  }
+
   async #write(): Promise<void> {
-    const { db, node, members, log } = this.#options;
-    const reports = members.map(({ provider, breaker }) => ({
+    const { db, node, pools, log } = this.#options;
+    const reports = pools.members.map(({ tenant, provider, breakerState, rate, problem }) => ({
+      tenant,
       provider: provider.name,
       channel: provider.channel,
-      breaker: breaker.state,
+      breaker: breakerState,
+      rate: Number.isFinite(rate.perSecond) ? rate.perSecond : 0,
+      problem,
     }));
     await putProviderReports(db, node, reports).catch((error: unknown) =>
       log.warn({ err: error }, 'the providers could not be reported; the next report follows'),

@@ -24,12 +24,12 @@ import { clearPushes } from './clear.ts';
 import { type DeliveryContext, deliver } from './delivery.ts';
 import { DueLoop } from './due.ts';
 import { ambiguousWaitMs, settle } from './next.ts';
-import type { Pool } from './pool.ts';
+import type { Pools } from './pools.ts';
 
 export interface ShareOptions extends DeliveryContext {
   channel: Channel;
   lane: Lane;
-  pool: Pool;
+  pools: Pools;
   /** Rows held at once; `limits.providerClaimedCount` when absent. */
   claimedCount?: number;
   /** No other process works on this store: what an earlier one left is taken up at once. */
@@ -174,12 +174,14 @@ export class Share implements AsyncDisposable {
 
   /** Lets what is to be taken back go its way; how many rows that is. */
   async #clearDue(): Promise<number> {
-    const { db, channel, pool, log } = this.#options;
+    const { db, channel, pools, log } = this.#options;
     const room = limits.clearsInFlightCount - this.#clearing.size;
     const rows = await takeClears(db, this.#storeShare(), room);
     const addresses = await addressesOf(db, channel, rows);
     for (const [index, row] of rows.entries()) {
-      const work = clearPushes(this.#options, pool, row, addresses[index] ?? [])
+      const work = pools
+        .of(row.tenant, channel)
+        .then((pool) => clearPushes(this.#options, pool, row, addresses[index] ?? []))
         .then((dueMs) => {
           if (dueMs !== undefined) this.#due.expect(dueMs);
         })
@@ -202,12 +204,14 @@ export class Share implements AsyncDisposable {
   /** Looks up the addresses and lets the rows go their way; resolves when they are on it. */
   async #start(rows: readonly Claimed[], records: ReadonlyMap<string, ReceivedRecord>): Promise<void> {
     if (rows.length === 0) return;
-    const { db, channel, pool, log, tracing, clock } = this.#options;
+    const { db, channel, pools, log, tracing, clock } = this.#options;
     const addresses = await addressesOf(db, channel, rows);
     for (const [index, row] of rows.entries()) {
       const record = records.get(keyText(row));
       const traceparent = record && logWaited(tracing, record);
-      const work = deliver(this.#options, pool, row, addresses[index] ?? [], traceparent)
+      const work = pools
+        .of(row.tenant, channel)
+        .then((pool) => deliver(this.#options, pool, row, addresses[index] ?? [], traceparent))
         .then((dueMs) => {
           if (dueMs !== undefined) this.#due.expect(dueMs);
         })

@@ -3,8 +3,8 @@ import type { Readable } from 'node:stream';
 import { createTransport } from 'nodemailer';
 import { Channel, type Lane } from '../gen/carillon/v1/notification_pb.ts';
 import { limits } from '../runtime/limits.ts';
+import { type LaneName, slotLane } from './lanes.ts';
 import { isMailAddress, mailOf } from './mail.ts';
-import { slotLane } from './pool.ts';
 import type { Message, Outcome, Provider } from './provider.ts';
 import { type SmtpError, type SmtpStage, smtpOutcome } from './smtp-outcome.ts';
 import { parseSmtpUrl, type SmtpTarget } from './smtp-url.ts';
@@ -17,8 +17,6 @@ export interface SmtpOptions {
   /** PEM certificates that the server's may be signed by, besides the system's. */
   ca?: string;
 }
-
-type LaneName = ReturnType<typeof slotLane>;
 
 /** Follows a message on its way out: nodemailer reads `stream` only after the server has said 354 to DATA. */
 class Progress {

@@ -9,6 +9,7 @@ import { createMetrics } from '../runtime/metrics.ts';
 import { testDatabase } from '../test/support/database.ts';
 import { insertDelivery, insertUser, seeAttempts, seeRow } from '../test/support/delivery-rows.ts';
 import { until } from '../test/support/until.ts';
+import { testCatalog } from './catalog.fixture.ts';
 import { startMailServer } from './mail-server.fixture.ts';
 import { sandboxProvider } from './sandbox.ts';
 import { smtpProvider } from './smtp.ts';
@@ -26,6 +27,7 @@ it('a push to a device that is gone arrives as a mail, once, and a retry comes w
   await using handoff = new PostgresHandoff({ eventLog, log: silentLog });
   await using worker = await startProviderWorker({
     db: t.db,
+    open: testCatalog(t.db).catalog.open,
     log: eventLog,
     handoff,
     providers: [

@@ -19,6 +19,7 @@ import { testDatabase } from '../test/support/database.ts';
 import { seeRow } from '../test/support/delivery-rows.ts';
 import { RecordingHandoff } from '../test/support/recording-handoff.ts';
 import { until } from '../test/support/until.ts';
+import { testCatalog } from './catalog.fixture.ts';
 import type { Message, Outcome, Provider, SentMessage } from './provider.ts';
 import { type ProviderWorkerOptions, startProviderWorker } from './worker.ts';
 
@@ -151,6 +152,7 @@ export async function openWorker(
   const metrics = createMetrics();
   const worker = await startProviderWorker({
     db: t.db,
+    open: testCatalog(t.db).catalog.open,
     log,
     handoff,
     node: 'node-1',

@@ -9,7 +9,7 @@ import type { Log } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { type Tracing, tracingOff } from '../runtime/tracing.ts';
 import type { Database } from '../storage/database.ts';
-import { Pool } from './pool.ts';
+import { type OpenProvider, Pools } from './pools.ts';
 import type { Provider } from './provider.ts';
 import { Reports } from './reports.ts';
 import { Share } from './share.ts';
@@ -18,8 +18,13 @@ export interface ProviderWorkerOptions {
   db: Database;
   log: EventLog;
   handoff: Handoff;
-  /** The preferred one first within its channel. The worker closes them when it is disposed. */
+  /**
+   * For tenants that configured none in a channel; the preferred one first within its channel. The worker closes them when
+   * it is disposed.
+   */
   providers: readonly Provider[];
+  /** Opens those that tenants configured. */
+  open: OpenProvider;
   /** Channels to work on; those that have a provider when absent. A channel without one ends its rows as FAILED. */
   channels?: readonly Channel[];
   /** Lanes to work on; all when absent. */
@@ -55,34 +60,32 @@ export interface ProviderWorker extends AsyncDisposable {
 export const providerGroup = (channel: Channel, lane: Lane): string =>
   `providers.${channelName(channel)}.${laneName(lane)}`;
 
+/** Rejects with STORE_UNAVAILABLE when the configured providers cannot be read. */
 export async function startProviderWorker(options: ProviderWorkerOptions): Promise<ProviderWorker> {
   const { db, log, handoff, providers, metrics, clock = systemClock } = options;
   const channels = options.channels ?? [...new Set(providers.map((provider) => provider.channel))];
   const stopping = new AbortController();
   await using stack = new AsyncDisposableStack();
-  for (const provider of providers) stack.use(provider);
-
   let reports: Reports | undefined;
-  const pools = channels.map(
-    (channel) =>
-      new Pool(
-        providers.filter((provider) => provider.channel === channel),
-        {
-          clock,
-          ...(options.breaker && { breaker: options.breaker }),
-          onBreaker: (provider, state) => {
-            options.logger.warn({ provider: provider.name, breaker: state }, 'a provider’s breaker changed');
-            reports?.changed();
-          },
-        },
-      ),
+  const pools = stack.use(
+    new Pools({
+      db,
+      defaults: providers,
+      open: options.open,
+      random: () => (options.ids ?? systemIds).random(),
+      clock,
+      log: options.logger,
+      breaker: options.breaker,
+      onChange: () => reports?.changed(),
+    }),
   );
-  const members = pools.flatMap((pool) => pool.members);
-  reports = stack.use(new Reports({ db, node: options.node, members, clock, metrics, log: options.logger }));
+  await pools.look();
+  reports = stack.use(new Reports({ db, node: options.node, pools, clock, metrics, log: options.logger }));
+  pools.poll();
 
   const shares: Share[] = [];
   const subscriptions: Subscription[] = [];
-  for (const [index, channel] of channels.entries())
+  for (const channel of channels)
     for (const lane of options.lanes ?? allLanes) {
       const share = stack.use(
         new Share({
@@ -98,7 +101,7 @@ export async function startProviderWorker(options: ProviderWorkerOptions): Promi
           stopping: stopping.signal,
           channel,
           lane,
-          pool: pools[index]!,
+          pools,
           ...(options.claimedCount !== undefined && { claimedCount: options.claimedCount }),
           alone: options.alone === true,
         }),

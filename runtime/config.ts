@@ -1,6 +1,7 @@
 // Every setting of the mesh: one schema from which validation, the documentation and `config show` are made.
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { parseKey } from './envelope.ts';
 import { limits } from './limits.ts';
 
 interface SettingMeta {
@@ -119,6 +120,12 @@ const host = text.regex(/^[A-Za-z0-9.:_-]+$/, 'must be an address or the name of
 const secret = text.refine((value) => Buffer.byteLength(value) >= limits.secretLeastBytes, {
   error: `must be at least ${limits.secretLeastBytes} bytes, at random: openssl rand -base64 48 makes one`,
 });
+
+const masterKey = text.refine((value) => parseKey(value) !== undefined, {
+  error: 'must be 32 random bytes in base64: openssl rand -base64 32 makes them',
+});
+
+const masterKeys = z.preprocess(list, z.array(masterKey).min(1));
 
 /** Whoever is on the way could put in keys of their own. */
 const jwksUrl = url(['https:', 'http:'])
@@ -293,6 +300,22 @@ export const configSchema = z.strictObject({
       'Shared by all processes of the mesh: without it, or CARILLON_TLS_CA, no link between router and edge leaves this machine.',
     fallback: 'links on loopback are open',
     example: 'anotherLongRandomText…',
+  }),
+  masterKey: masterKey.optional().meta({
+    group: access,
+    secret: 'all',
+    description:
+      'Seals the secrets of providers: 32 random bytes in base64, the same for ingest and providers (`openssl rand -base64 32`). [How to change it](providers.md#keys).',
+    fallback:
+      'on loopback with the embedded PostgreSQL: a key in the data directory; elsewhere providers that need a secret are refused',
+    example: 'm0Zk…44 characters…=',
+  }),
+  masterKeyOld: masterKeys.optional().meta({
+    group: access,
+    secret: 'all',
+    description: 'Master keys of before, which still open what was sealed with them.',
+    fallback: 'none',
+    example: 'key1,key2',
   }),
   smtpUrl: url(['smtp:', 'smtps:'])
     .refine((value) => !URL.canParse(value) || Boolean(new URL(value).searchParams.get('from')), {

@@ -36,6 +36,16 @@ export const reasons = {
   SIGNING_UNAVAILABLE: never(Code.FailedPrecondition, 'This mesh has no secret to sign tokens with.'),
   LIMIT_REACHED: never(Code.ResourceExhausted, 'There are as many of these as the mesh keeps.'),
   API_KEY_NOT_FOUND: never(Code.NotFound, 'There is no API key with this id.'),
+  // providers
+  PROVIDER_NOT_FOUND: never(Code.NotFound, 'This tenant has configured no provider of this name.'),
+  MASTER_KEY_MISSING: never(
+    Code.FailedPrecondition,
+    'This mesh has no master key to seal secrets with: set CARILLON_MASTER_KEY to 32 random bytes in base64, the same for ingest and providers; openssl rand -base64 32 makes them.',
+  ),
+  SECRETS_UNREADABLE: never(
+    Code.FailedPrecondition,
+    'What was sealed cannot be opened: it was sealed under another key, or for something else.',
+  ),
   // edge
   CURSOR_MALFORMED: never(Code.InvalidArgument, 'The cursor is not one that Carillon gave out.'),
   CURSOR_AHEAD: never(Code.OutOfRange, 'The cursor points past the newest item; subscribe without a cursor.'),

@@ -18,6 +18,7 @@ const NAMES = {
   carillon_attempts_total: 'counter',
   carillon_provider_duration_seconds: 'histogram',
   carillon_breaker_state: 'gauge',
+  carillon_provider_rate: 'gauge',
   carillon_dead_letters: 'gauge',
   carillon_ambiguous_attempts_total: 'counter',
   carillon_retries_total: 'counter',
@@ -40,6 +41,7 @@ function used() {
   metrics.attemptsTotal.add(1, { provider: 'smtp', outcome: 'sent' });
   metrics.providerDuration.record(0.3, { provider: 'smtp' });
   metrics.breakerState.record(2, { provider: 'smtp' });
+  metrics.providerRate.record(50, { provider: 'smtp' });
   metrics.deadLetters.record(1);
   metrics.ambiguousAttemptsTotal.add(1);
   metrics.retriesTotal.add(1);

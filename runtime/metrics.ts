@@ -21,6 +21,7 @@ export interface Metrics {
   attemptsTotal: Counter;
   providerDuration: Histogram;
   breakerState: Gauge;
+  providerRate: Gauge;
   deadLetters: Gauge;
   ambiguousAttemptsTotal: Counter;
   retriesTotal: Counter;
@@ -84,6 +85,9 @@ export function createMetrics(): Metrics {
     }),
     breakerState: meter.createGauge('carillon_breaker_state', {
       description: '0 closed, 1 half open, 2 open.',
+    }),
+    providerRate: meter.createGauge('carillon_provider_rate', {
+      description: 'Calls a second that a provider is allowed; 0: as many as come.',
     }),
     deadLetters: meter.createGauge('carillon_dead_letters', {
       description: 'Dead letters that were not replayed.',

@@ -1,6 +1,7 @@
 // Categories as an operator types them: what is not named stays, an empty value clears, and each tenant has its own.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { adminMount } from '../../ingest/admin.ts';
+import { testCatalog } from '../../providers/catalog.fixture.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { openPort } from '../../runtime/one-port.ts';
 import { testDatabase } from '../../test/support/database.ts';
@@ -18,7 +19,13 @@ beforeAll(async () => {
   const tokens = await testTokens();
   for (const tenant of ['default', 'other']) keys[tenant] = tokens.backendKey({ tenant }).key;
   const { authenticator } = tokens;
-  const mount = adminMount({ db, handoff: new RecordingHandoff(), authenticator, signToken: undefined });
+  const mount = adminMount({
+    db,
+    handoff: new RecordingHandoff(),
+    authenticator,
+    signToken: undefined,
+    ...testCatalog(db),
+  });
   const port = owned.use(
     await openPort({ host: '127.0.0.1', port: 0, mounts: [mount], maxMessageBytes: 65_536, log: silentLog }),
   );

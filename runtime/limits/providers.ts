@@ -47,6 +47,34 @@ export const providersLimits = {
   clearsInFlightCount: 32,
   /** Messages that the sandbox keeps per tenant and channel. */
   sandboxKeptCount: 10_000,
+  /** Providers that one tenant, and that all tenants together, may configure; about 1 KB each in every provider process. */
+  providerConfigsPerTenantCount: 64,
+  providerConfigsCount: 10_000,
+  /** How long workers go on by the pools of before. */
+  providerConfigsPollMs: 1_000,
+  /** Data keys of tenants that a process holds open, and that one statement of a rotation reads. */
+  tenantKeysOpenCount: 1_000,
+  tenantKeysPageRows: 500,
+  providerTestTtlMs: 300_000,
+  providerRateMax: 100_000,
+  /** Of a provider's rate, what each lane has for itself; what a lane does not use goes to the others. */
+  providerRateShares: { critical: 0.5, normal: 0.3, bulk: 0.2 },
+  /** What a provider that was idle takes at once, as a part of its rate in calls a second. */
+  providerRateBurst: 0.5,
+  /** A row whose turn does not come within this is given back. */
+  providerTurnMs: 5_000,
+  /** Throttled answers within this count as one: they were on their way together. */
+  providerRateCutMs: 1_000,
+  /** Of the rate at which it was throttled: what is left, and what is added again each second. */
+  providerRateCut: 0.5,
+  providerRateStep: 0.05,
+  /** A breaker opens at this share of failures among at least so many calls of the last so many milliseconds, too. */
+  breakerFailureShare: 0.5,
+  breakerShareCallsCount: 20,
+  breakerShareMs: 10_000,
+  /** A provider that may be tried again is left to the bulk lane for so long, if bulk was about to use it in the last so many milliseconds. */
+  breakerBulkFirstMs: 2_000,
+  breakerBulkSeenMs: 30_000,
   /** Longest retry schedule that may be configured. */
   providerRetriesCount: 16,
 } as const;

@@ -9,7 +9,7 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.ts";
 import type { Platform } from "./edge_pb.ts";
 import { file_carillon_v1_edge } from "./edge_pb.ts";
-import type { Channel, Escalation, Lane } from "./notification_pb.ts";
+import type { Channel, Content, Escalation, Lane } from "./notification_pb.ts";
 import { file_carillon_v1_notification } from "./notification_pb.ts";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file carillon/v1/admin.proto.
  */
 export const file_carillon_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdjYXJpbGxvbi92MS9hZG1pbi5wcm90bxILY2FyaWxsb24udjEimwIKBFVzZXISFgoCaWQYASABKAlCCrpIB3IFEAEogAISFwoFZW1haWwYAiABKAlCCLpIBXIDKMACEocBCgVwaG9uZRgDIAEoCUJ4ukh1ugFyCgp1c2VyLnBob25lEjptdXN0IGJlIGEgcGhvbmUgbnVtYmVyIGluIEUuMTY0IGZvcm0sIHN1Y2ggYXMgKzQxNDQxMjM0NTY3Gih0aGlzLm1hdGNoZXMoJ14oWytdWzEtOV1bMC05XXs2LDE0fSk/JCcpEhcKBmxvY2FsZRgEIAEoCUIHukgEcgIoIxIZCgh0aW1lem9uZRgFIAEoCUIHukgEcgIoQBIkCgdkZXZpY2VzGAYgAygLMhMuY2FyaWxsb24udjEuRGV2aWNlIoUBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEicKCHBsYXRmb3JtGAIgASgOMhUuY2FyaWxsb24udjEuUGxhdGZvcm0SDQoFdG9rZW4YAyABKAkSMAoMbGFzdF9zZWVuX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI5Cg5QdXRVc2VyUmVxdWVzdBInCgR1c2VyGAEgASgLMhEuY2FyaWxsb24udjEuVXNlckIGukgDyAEBIhEKD1B1dFVzZXJSZXNwb25zZSItCg5HZXRVc2VyUmVxdWVzdBIbCgd1c2VyX2lkGAEgASgJQgq6SAdyBRABKIACIjIKD0dldFVzZXJSZXNwb25zZRIfCgR1c2VyGAEgASgLMhEuY2FyaWxsb24udjEuVXNlciIWChRMaXN0UHJvdmlkZXJzUmVxdWVzdCJHChVMaXN0UHJvdmlkZXJzUmVzcG9uc2USLgoJcHJvdmlkZXJzGAEgAygLMhsuY2FyaWxsb24udjEuUHJvdmlkZXJTdGF0dXMisAEKDlByb3ZpZGVyU3RhdHVzEgwKBG5hbWUYASABKAkSJQoHY2hhbm5lbBgCIAEoDjIULmNhcmlsbG9uLnYxLkNoYW5uZWwSKgoHYnJlYWtlchgDIAEoDjIZLmNhcmlsbG9uLnYxLkJyZWFrZXJTdGF0ZRIMCgRub2RlGAQgASgJEi8KC3JlcG9ydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKKAgoKRGVhZExldHRlchIKCgJpZBgBIAEoCRIXCg9ub3RpZmljYXRpb25faWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIlCgdjaGFubmVsGAQgASgOMhQuY2FyaWxsb24udjEuQ2hhbm5lbBIfCgRsYW5lGAUgASgOMhEuY2FyaWxsb24udjEuTGFuZRIOCgZzb3VyY2UYBiABKAkSDQoFZXJyb3IYByABKAkSLgoKY3JlYXRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVwbGF5ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlMKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAyiAAiJhChdMaXN0RGVhZExldHRlcnNSZXNwb25zZRItCgxkZWFkX2xldHRlcnMYASADKAsyFy5jYXJpbGxvbi52MS5EZWFkTGV0dGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI5ChhSZXBsYXlEZWFkTGV0dGVyc1JlcXVlc3QSHQoDaWRzGAEgAygJQhC6SA2SAQoQ6AciBXIDsAEBIi0KGVJlcGxheURlYWRMZXR0ZXJzUmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKA0igQEKGkxpc3RTYW5kYm94TWVzc2FnZXNSZXF1ZXN0Ei8KB2NoYW5uZWwYASABKA4yFC5jYXJpbGxvbi52MS5DaGFubmVsQgi6SAWCAQIQARIZCgd1c2VyX2lkGAIgASgJQgi6SAVyAyiAAhIXCgVsaW1pdBgDIAEoDUIIukgFKgMY6AciTAobTGlzdFNhbmRib3hNZXNzYWdlc1Jlc3BvbnNlEi0KCG1lc3NhZ2VzGAEgAygLMhsuY2FyaWxsb24udjEuU2FuZGJveE1lc3NhZ2Ui+wEKDlNhbmRib3hNZXNzYWdlEhIKCmF0dGVtcHRfaWQYASABKAkSFwoPbm90aWZpY2F0aW9uX2lkGAIgASgJEg8KB3VzZXJfaWQYAyABKAkSJQoHY2hhbm5lbBgEIAEoDjIULmNhcmlsbG9uLnYxLkNoYW5uZWwSDwoHYWRkcmVzcxgFIAEoCRINCgV0aXRsZRgGIAEoCRIMCgRib2R5GAcgASgJEiYKAmF0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjbGVhcmVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ2ChJDcmVhdGVUb2tlblJlcXVlc3QSGwoHdXNlcl9pZBgBIAEoCUIKukgHcgUQASiAAhImCgN0dGwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGwoJZGV2aWNlX2lkGAMgASgJQgi6SAVyAyiAAiJUChNDcmVhdGVUb2tlblJlc3BvbnNlEg0KBXRva2VuGAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIk8KE1Jldm9rZVRva2Vuc1JlcXVlc3QSGwoHdXNlcl9pZBgBIAEoCUIKukgHcgUQASiAAhIbCglkZXZpY2VfaWQYAiABKAlCCLpIBXIDKIACIhYKFFJldm9rZVRva2Vuc1Jlc3BvbnNlItIBCgZBcGlLZXkSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZzY29wZXMYAyADKAkSLgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmV2b2tlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcHJlZml4GAcgASgJInsKE0NyZWF0ZUFwaUtleVJlcXVlc3QSGAoEbmFtZRgBIAEoCUIKukgHcgUQASiAAhIiCgZzY29wZXMYAiADKAlCErpID5IBDAgBECAiBnIEEAEoQBImCgN0dGwYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTAoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USJAoHYXBpX2tleRgBIAEoCzITLmNhcmlsbG9uLnYxLkFwaUtleRIOCgZzZWNyZXQYAiABKAkiFAoSTGlzdEFwaUtleXNSZXF1ZXN0IjwKE0xpc3RBcGlLZXlzUmVzcG9uc2USJQoIYXBpX2tleXMYASADKAsyEy5jYXJpbGxvbi52MS5BcGlLZXkiKwoTUmV2b2tlQXBpS2V5UmVxdWVzdBIUCgJpZBgBIAEoCUIIukgFcgOwAQEiFgoUUmV2b2tlQXBpS2V5UmVzcG9uc2UiwQEKCENhdGVnb3J5EhYKAmlkGAEgASgJQgq6SAdyBRABKIABEjsKCmJhY2tncm91bmQYAiABKA4yHS5jYXJpbGxvbi52MS5CYWNrZ3JvdW5kUG9saWN5Qgi6SAWCAQIQARIpCgZsaW5nZXIYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNQoKZXNjYWxhdGlvbhgEIAMoCzIXLmNhcmlsbG9uLnYxLkVzY2FsYXRpb25CCLpIBZIBAhAIIkUKElB1dENhdGVnb3J5UmVxdWVzdBIvCghjYXRlZ29yeRgBIAEoCzIVLmNhcmlsbG9uLnYxLkNhdGVnb3J5Qga6SAPIAQEiFQoTUHV0Q2F0ZWdvcnlSZXNwb25zZSIXChVMaXN0Q2F0ZWdvcmllc1JlcXVlc3QiQwoWTGlzdENhdGVnb3JpZXNSZXNwb25zZRIpCgpjYXRlZ29yaWVzGAEgAygLMhUuY2FyaWxsb24udjEuQ2F0ZWdvcnkiLwoVRGVsZXRlQ2F0ZWdvcnlSZXF1ZXN0EhYKAmlkGAEgASgJQgq6SAdyBRABKIABIhgKFkRlbGV0ZUNhdGVnb3J5UmVzcG9uc2UqfAoMQnJlYWtlclN0YXRlEh0KGUJSRUFLRVJfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRCUkVBS0VSX1NUQVRFX0NMT1NFRBABEhsKF0JSRUFLRVJfU1RBVEVfSEFMRl9PUEVOEAISFgoSQlJFQUtFUl9TVEFURV9PUEVOEAMqfwoQQmFja2dyb3VuZFBvbGljeRIhCh1CQUNLR1JPVU5EX1BPTElDWV9VTlNQRUNJRklFRBAAEiEKHUJBQ0tHUk9VTkRfUE9MSUNZX1NUUkVBTV9PTkxZEAESJQohQkFDS0dST1VORF9QT0xJQ1lfU1RSRUFNX0FORF9QVVNIEAIyyQkKDEFkbWluU2VydmljZRJECgdQdXRVc2VyEhsuY2FyaWxsb24udjEuUHV0VXNlclJlcXVlc3QaHC5jYXJpbGxvbi52MS5QdXRVc2VyUmVzcG9uc2USRAoHR2V0VXNlchIbLmNhcmlsbG9uLnYxLkdldFVzZXJSZXF1ZXN0GhwuY2FyaWxsb24udjEuR2V0VXNlclJlc3BvbnNlElYKDUxpc3RQcm92aWRlcnMSIS5jYXJpbGxvbi52MS5MaXN0UHJvdmlkZXJzUmVxdWVzdBoiLmNhcmlsbG9uLnYxLkxpc3RQcm92aWRlcnNSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5jYXJpbGxvbi52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQuY2FyaWxsb24udjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USYgoRUmVwbGF5RGVhZExldHRlcnMSJS5jYXJpbGxvbi52MS5SZXBsYXlEZWFkTGV0dGVyc1JlcXVlc3QaJi5jYXJpbGxvbi52MS5SZXBsYXlEZWFkTGV0dGVyc1Jlc3BvbnNlEmgKE0xpc3RTYW5kYm94TWVzc2FnZXMSJy5jYXJpbGxvbi52MS5MaXN0U2FuZGJveE1lc3NhZ2VzUmVxdWVzdBooLmNhcmlsbG9uLnYxLkxpc3RTYW5kYm94TWVzc2FnZXNSZXNwb25zZRJQCgtDcmVhdGVUb2tlbhIfLmNhcmlsbG9uLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBogLmNhcmlsbG9uLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USUwoMUmV2b2tlVG9rZW5zEiAuY2FyaWxsb24udjEuUmV2b2tlVG9rZW5zUmVxdWVzdBohLmNhcmlsbG9uLnYxLlJldm9rZVRva2Vuc1Jlc3BvbnNlElMKDENyZWF0ZUFwaUtleRIgLmNhcmlsbG9uLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaIS5jYXJpbGxvbi52MS5DcmVhdGVBcGlLZXlSZXNwb25zZRJQCgtMaXN0QXBpS2V5cxIfLmNhcmlsbG9uLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBogLmNhcmlsbG9uLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2USUwoMUmV2b2tlQXBpS2V5EiAuY2FyaWxsb24udjEuUmV2b2tlQXBpS2V5UmVxdWVzdBohLmNhcmlsbG9uLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlElAKC1B1dENhdGVnb3J5Eh8uY2FyaWxsb24udjEuUHV0Q2F0ZWdvcnlSZXF1ZXN0GiAuY2FyaWxsb24udjEuUHV0Q2F0ZWdvcnlSZXNwb25zZRJZCg5MaXN0Q2F0ZWdvcmllcxIiLmNhcmlsbG9uLnYxLkxpc3RDYXRlZ29yaWVzUmVxdWVzdBojLmNhcmlsbG9uLnYxLkxpc3RDYXRlZ29yaWVzUmVzcG9uc2USWQoORGVsZXRlQ2F0ZWdvcnkSIi5jYXJpbGxvbi52MS5EZWxldGVDYXRlZ29yeVJlcXVlc3QaIy5jYXJpbGxvbi52MS5EZWxldGVDYXRlZ29yeVJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_carillon_v1_edge, file_carillon_v1_notification, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChdjYXJpbGxvbi92MS9hZG1pbi5wcm90bxILY2FyaWxsb24udjEimwIKBFVzZXISFgoCaWQYASABKAlCCrpIB3IFEAEogAISFwoFZW1haWwYAiABKAlCCLpIBXIDKMACEocBCgVwaG9uZRgDIAEoCUJ4ukh1ugFyCgp1c2VyLnBob25lEjptdXN0IGJlIGEgcGhvbmUgbnVtYmVyIGluIEUuMTY0IGZvcm0sIHN1Y2ggYXMgKzQxNDQxMjM0NTY3Gih0aGlzLm1hdGNoZXMoJ14oWytdWzEtOV1bMC05XXs2LDE0fSk/JCcpEhcKBmxvY2FsZRgEIAEoCUIHukgEcgIoIxIZCgh0aW1lem9uZRgFIAEoCUIHukgEcgIoQBIkCgdkZXZpY2VzGAYgAygLMhMuY2FyaWxsb24udjEuRGV2aWNlIoUBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEicKCHBsYXRmb3JtGAIgASgOMhUuY2FyaWxsb24udjEuUGxhdGZvcm0SDQoFdG9rZW4YAyABKAkSMAoMbGFzdF9zZWVuX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI5Cg5QdXRVc2VyUmVxdWVzdBInCgR1c2VyGAEgASgLMhEuY2FyaWxsb24udjEuVXNlckIGukgDyAEBIhEKD1B1dFVzZXJSZXNwb25zZSItCg5HZXRVc2VyUmVxdWVzdBIbCgd1c2VyX2lkGAEgASgJQgq6SAdyBRABKIACIjIKD0dldFVzZXJSZXNwb25zZRIfCgR1c2VyGAEgASgLMhEuY2FyaWxsb24udjEuVXNlciIWChRMaXN0UHJvdmlkZXJzUmVxdWVzdCJHChVMaXN0UHJvdmlkZXJzUmVzcG9uc2USLgoJcHJvdmlkZXJzGAEgAygLMhsuY2FyaWxsb24udjEuUHJvdmlkZXJTdGF0dXMigQIKDlByb3ZpZGVyU3RhdHVzEgwKBG5hbWUYASABKAkSJQoHY2hhbm5lbBgCIAEoDjIULmNhcmlsbG9uLnYxLkNoYW5uZWwSKgoHYnJlYWtlchgDIAEoDjIZLmNhcmlsbG9uLnYxLkJyZWFrZXJTdGF0ZRIMCgRub2RlGAQgASgJEi8KC3JlcG9ydGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIlCgZjb25maWcYBiABKAsyFS5jYXJpbGxvbi52MS5Qcm92aWRlchIXCg9yYXRlX3Blcl9zZWNvbmQYByABKAESDwoHcHJvYmxlbRgIIAEoCSKqAgoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRIlCgdjaGFubmVsGAIgASgOMhQuY2FyaWxsb24udjEuQ2hhbm5lbBIMCgRraW5kGAMgASgJEhAKCHBvc2l0aW9uGAQgASgNEg4KBndlaWdodBgFIAEoDRIQCghkcmFpbmluZxgGIAEoCBI1CghzZXR0aW5ncxgHIAMoCzIjLmNhcmlsbG9uLnYxLlByb3ZpZGVyLlNldHRpbmdzRW50cnkSDwoHdmVyc2lvbhgIIAEoAxIuCgp1cGRhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBovCg1TZXR0aW5nc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEisQMKElB1dFByb3ZpZGVyUmVxdWVzdBIrCgRraW5kGAEgASgJQh26SBpyGDIWXlthLXpdW2EtejAtOS1dezAsMzF9JBIzCgRuYW1lGAIgASgJQiW6SCJyIDIeXihbYS16MC05XVthLXowLTkuXy1dezAsNjN9KT8kEi8KB2NoYW5uZWwYAyABKA4yFC5jYXJpbGxvbi52MS5DaGFubmVsQgi6SAWCAQIQARIfCghwb3NpdGlvbhgEIAEoDUIIukgFKgMY6AdIAIgBARIfCgZ3ZWlnaHQYBSABKA1CCrpIByoFGOgHKAFIAYgBARIVCghkcmFpbmluZxgGIAEoCEgCiAEBElkKCHNldHRpbmdzGAcgAygLMi0uY2FyaWxsb24udjEuUHV0UHJvdmlkZXJSZXF1ZXN0LlNldHRpbmdzRW50cnlCGLpIFZoBEhBAIgZyBBABKEAqBnIEKICAARovCg1TZXR0aW5nc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCwoJX3Bvc2l0aW9uQgkKB193ZWlnaHRCCwoJX2RyYWluaW5nIj4KE1B1dFByb3ZpZGVyUmVzcG9uc2USJwoIcHJvdmlkZXIYASABKAsyFS5jYXJpbGxvbi52MS5Qcm92aWRlciJhChVEZWxldGVQcm92aWRlclJlcXVlc3QSFwoEbmFtZRgBIAEoCUIJukgGcgQQAShAEi8KB2NoYW5uZWwYAiABKA4yFC5jYXJpbGxvbi52MS5DaGFubmVsQgi6SAWCAQIQASIYChZEZWxldGVQcm92aWRlclJlc3BvbnNlIqMBChNUZXN0UHJvdmlkZXJSZXF1ZXN0EhcKBG5hbWUYASABKAlCCbpIBnIEEAEoQBIvCgdjaGFubmVsGAIgASgOMhQuY2FyaWxsb24udjEuQ2hhbm5lbEIIukgFggECEAESGwoHYWRkcmVzcxgDIAEoCUIKukgHcgUQASiAQBIlCgdjb250ZW50GAQgASgLMhQuY2FyaWxsb24udjEuQ29udGVudCJ0ChRUZXN0UHJvdmlkZXJSZXNwb25zZRIPCgdvdXRjb21lGAEgASgJEg4KBnJlYXNvbhgCIAEoCRISCgptZXNzYWdlX2lkGAMgASgJEicKBHRvb2sYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iGwoZUm90YXRlUHJvdmlkZXJLZXlzUmVxdWVzdCItChpSb3RhdGVQcm92aWRlcktleXNSZXNwb25zZRIPCgdyb3RhdGVkGAEgASgNIooCCgpEZWFkTGV0dGVyEgoKAmlkGAEgASgJEhcKD25vdGlmaWNhdGlvbl9pZBgCIAEoCRIPCgd1c2VyX2lkGAMgASgJEiUKB2NoYW5uZWwYBCABKA4yFC5jYXJpbGxvbi52MS5DaGFubmVsEh8KBGxhbmUYBSABKA4yES5jYXJpbGxvbi52MS5MYW5lEg4KBnNvdXJjZRgGIAEoCRINCgVlcnJvchgHIAEoCRIuCgpjcmVhdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBsYXllZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiUwoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBIbCglwYWdlX3NpemUYASABKA1CCLpIBSoDGOgHEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDKIACImEKF0xpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEi0KDGRlYWRfbGV0dGVycxgBIAMoCzIXLmNhcmlsbG9uLnYxLkRlYWRMZXR0ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjkKGFJlcGxheURlYWRMZXR0ZXJzUmVxdWVzdBIdCgNpZHMYASADKAlCELpIDZIBChDoByIFcgOwAQEiLQoZUmVwbGF5RGVhZExldHRlcnNSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoDSKBAQoaTGlzdFNhbmRib3hNZXNzYWdlc1JlcXVlc3QSLwoHY2hhbm5lbBgBIAEoDjIULmNhcmlsbG9uLnYxLkNoYW5uZWxCCLpIBYIBAhABEhkKB3VzZXJfaWQYAiABKAlCCLpIBXIDKIACEhcKBWxpbWl0GAMgASgNQgi6SAUqAxjoByJMChtMaXN0U2FuZGJveE1lc3NhZ2VzUmVzcG9uc2USLQoIbWVzc2FnZXMYASADKAsyGy5jYXJpbGxvbi52MS5TYW5kYm94TWVzc2FnZSL7AQoOU2FuZGJveE1lc3NhZ2USEgoKYXR0ZW1wdF9pZBgBIAEoCRIXCg9ub3RpZmljYXRpb25faWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIlCgdjaGFubmVsGAQgASgOMhQuY2FyaWxsb24udjEuQ2hhbm5lbBIPCgdhZGRyZXNzGAUgASgJEg0KBXRpdGxlGAYgASgJEgwKBGJvZHkYByABKAkSJgoCYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNsZWFyZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInYKEkNyZWF0ZVRva2VuUmVxdWVzdBIbCgd1c2VyX2lkGAEgASgJQgq6SAdyBRABKIACEiYKA3R0bBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIbCglkZXZpY2VfaWQYAyABKAlCCLpIBXIDKIACIlQKE0NyZWF0ZVRva2VuUmVzcG9uc2USDQoFdG9rZW4YASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTwoTUmV2b2tlVG9rZW5zUmVxdWVzdBIbCgd1c2VyX2lkGAEgASgJQgq6SAdyBRABKIACEhsKCWRldmljZV9pZBgCIAEoCUIIukgFcgMogAIiFgoUUmV2b2tlVG9rZW5zUmVzcG9uc2Ui0gEKBkFwaUtleRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZwcmVmaXgYByABKAkiewoTQ3JlYXRlQXBpS2V5UmVxdWVzdBIYCgRuYW1lGAEgASgJQgq6SAdyBRABKIACEiIKBnNjb3BlcxgCIAMoCUISukgPkgEMCAEQICIGcgQQAShAEiYKA3R0bBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJMChRDcmVhdGVBcGlLZXlSZXNwb25zZRIkCgdhcGlfa2V5GAEgASgLMhMuY2FyaWxsb24udjEuQXBpS2V5Eg4KBnNlY3JldBgCIAEoCSIUChJMaXN0QXBpS2V5c1JlcXVlc3QiPAoTTGlzdEFwaUtleXNSZXNwb25zZRIlCghhcGlfa2V5cxgBIAMoCzITLmNhcmlsbG9uLnYxLkFwaUtleSIrChNSZXZva2VBcGlLZXlSZXF1ZXN0EhQKAmlkGAEgASgJQgi6SAVyA7ABASIWChRSZXZva2VBcGlLZXlSZXNwb25zZSLBAQoIQ2F0ZWdvcnkSFgoCaWQYASABKAlCCrpIB3IFEAEogAESOwoKYmFja2dyb3VuZBgCIAEoDjIdLmNhcmlsbG9uLnYxLkJhY2tncm91bmRQb2xpY3lCCLpIBYIBAhABEikKBmxpbmdlchgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI1Cgplc2NhbGF0aW9uGAQgAygLMhcuY2FyaWxsb24udjEuRXNjYWxhdGlvbkIIukgFkgECEAgiRQoSUHV0Q2F0ZWdvcnlSZXF1ZXN0Ei8KCGNhdGVnb3J5GAEgASgLMhUuY2FyaWxsb24udjEuQ2F0ZWdvcnlCBrpIA8gBASIVChNQdXRDYXRlZ29yeVJlc3BvbnNlIhcKFUxpc3RDYXRlZ29yaWVzUmVxdWVzdCJDChZMaXN0Q2F0ZWdvcmllc1Jlc3BvbnNlEikKCmNhdGVnb3JpZXMYASADKAsyFS5jYXJpbGxvbi52MS5DYXRlZ29yeSIvChVEZWxldGVDYXRlZ29yeVJlcXVlc3QSFgoCaWQYASABKAlCCrpIB3IFEAEogAEiGAoWRGVsZXRlQ2F0ZWdvcnlSZXNwb25zZSp8CgxCcmVha2VyU3RhdGUSHQoZQlJFQUtFUl9TVEFURV9VTlNQRUNJRklFRBAAEhgKFEJSRUFLRVJfU1RBVEVfQ0xPU0VEEAESGwoXQlJFQUtFUl9TVEFURV9IQUxGX09QRU4QAhIWChJCUkVBS0VSX1NUQVRFX09QRU4QAyp/ChBCYWNrZ3JvdW5kUG9saWN5EiEKHUJBQ0tHUk9VTkRfUE9MSUNZX1VOU1BFQ0lGSUVEEAASIQodQkFDS0dST1VORF9QT0xJQ1lfU1RSRUFNX09OTFkQARIlCiFCQUNLR1JPVU5EX1BPTElDWV9TVFJFQU1fQU5EX1BVU0gQAjKyDAoMQWRtaW5TZXJ2aWNlEkQKB1B1dFVzZXISGy5jYXJpbGxvbi52MS5QdXRVc2VyUmVxdWVzdBocLmNhcmlsbG9uLnYxLlB1dFVzZXJSZXNwb25zZRJECgdHZXRVc2VyEhsuY2FyaWxsb24udjEuR2V0VXNlclJlcXVlc3QaHC5jYXJpbGxvbi52MS5HZXRVc2VyUmVzcG9uc2USVgoNTGlzdFByb3ZpZGVycxIhLmNhcmlsbG9uLnYxLkxpc3RQcm92aWRlcnNSZXF1ZXN0GiIuY2FyaWxsb24udjEuTGlzdFByb3ZpZGVyc1Jlc3BvbnNlElAKC1B1dFByb3ZpZGVyEh8uY2FyaWxsb24udjEuUHV0UHJvdmlkZXJSZXF1ZXN0GiAuY2FyaWxsb24udjEuUHV0UHJvdmlkZXJSZXNwb25zZRJZCg5EZWxldGVQcm92aWRlchIiLmNhcmlsbG9uLnYxLkRlbGV0ZVByb3ZpZGVyUmVxdWVzdBojLmNhcmlsbG9uLnYxLkRlbGV0ZVByb3ZpZGVyUmVzcG9uc2USUwoMVGVzdFByb3ZpZGVyEiAuY2FyaWxsb24udjEuVGVzdFByb3ZpZGVyUmVxdWVzdBohLmNhcmlsbG9uLnYxLlRlc3RQcm92aWRlclJlc3BvbnNlEmUKElJvdGF0ZVByb3ZpZGVyS2V5cxImLmNhcmlsbG9uLnYxLlJvdGF0ZVByb3ZpZGVyS2V5c1JlcXVlc3QaJy5jYXJpbGxvbi52MS5Sb3RhdGVQcm92aWRlcktleXNSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5jYXJpbGxvbi52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQuY2FyaWxsb24udjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USYgoRUmVwbGF5RGVhZExldHRlcnMSJS5jYXJpbGxvbi52MS5SZXBsYXlEZWFkTGV0dGVyc1JlcXVlc3QaJi5jYXJpbGxvbi52MS5SZXBsYXlEZWFkTGV0dGVyc1Jlc3BvbnNlEmgKE0xpc3RTYW5kYm94TWVzc2FnZXMSJy5jYXJpbGxvbi52MS5MaXN0U2FuZGJveE1lc3NhZ2VzUmVxdWVzdBooLmNhcmlsbG9uLnYxLkxpc3RTYW5kYm94TWVzc2FnZXNSZXNwb25zZRJQCgtDcmVhdGVUb2tlbhIfLmNhcmlsbG9uLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBogLmNhcmlsbG9uLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USUwoMUmV2b2tlVG9rZW5zEiAuY2FyaWxsb24udjEuUmV2b2tlVG9rZW5zUmVxdWVzdBohLmNhcmlsbG9uLnYxLlJldm9rZVRva2Vuc1Jlc3BvbnNlElMKDENyZWF0ZUFwaUtleRIgLmNhcmlsbG9uLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaIS5jYXJpbGxvbi52MS5DcmVhdGVBcGlLZXlSZXNwb25zZRJQCgtMaXN0QXBpS2V5cxIfLmNhcmlsbG9uLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBogLmNhcmlsbG9uLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2USUwoMUmV2b2tlQXBpS2V5EiAuY2FyaWxsb24udjEuUmV2b2tlQXBpS2V5UmVxdWVzdBohLmNhcmlsbG9uLnYxLlJldm9rZUFwaUtleVJlc3BvbnNlElAKC1B1dENhdGVnb3J5Eh8uY2FyaWxsb24udjEuUHV0Q2F0ZWdvcnlSZXF1ZXN0GiAuY2FyaWxsb24udjEuUHV0Q2F0ZWdvcnlSZXNwb25zZRJZCg5MaXN0Q2F0ZWdvcmllcxIiLmNhcmlsbG9uLnYxLkxpc3RDYXRlZ29yaWVzUmVxdWVzdBojLmNhcmlsbG9uLnYxLkxpc3RDYXRlZ29yaWVzUmVzcG9uc2USWQoORGVsZXRlQ2F0ZWdvcnkSIi5jYXJpbGxvbi52MS5EZWxldGVDYXRlZ29yeVJlcXVlc3QaIy5jYXJpbGxvbi52MS5EZWxldGVDYXRlZ29yeVJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_carillon_v1_edge, file_carillon_v1_notification, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message carillon.v1.User
@@ -214,12 +214,14 @@ export type ProviderStatus = Message<"carillon.v1.ProviderStatus"> & {
   channel: Channel;
 
   /**
+   * UNSPECIFIED: no process has used it yet.
+   *
    * @generated from field: carillon.v1.BreakerState breaker = 3;
    */
   breaker: BreakerState;
 
   /**
-   * The process that says so.
+   * The process that says so; empty: none does.
    *
    * @generated from field: string node = 4;
    */
@@ -229,6 +231,27 @@ export type ProviderStatus = Message<"carillon.v1.ProviderStatus"> & {
    * @generated from field: google.protobuf.Timestamp reported_at = 5;
    */
   reportedAt?: Timestamp | undefined;
+
+  /**
+   * What the tenant configured; absent: it comes from the configuration of the processes.
+   *
+   * @generated from field: carillon.v1.Provider config = 6;
+   */
+  config?: Provider | undefined;
+
+  /**
+   * Calls a second that the process allows it at present; 0: as many as come.
+   *
+   * @generated from field: double rate_per_second = 7;
+   */
+  ratePerSecond: number;
+
+  /**
+   * Why the process cannot use it; empty: it can.
+   *
+   * @generated from field: string problem = 8;
+   */
+  problem: string;
 };
 
 /**
@@ -237,6 +260,298 @@ export type ProviderStatus = Message<"carillon.v1.ProviderStatus"> & {
  */
 export const ProviderStatusSchema: GenMessage<ProviderStatus> = /*@__PURE__*/
   messageDesc(file_carillon_v1_admin, 8);
+
+/**
+ * A provider in the pool of its tenant and channel.
+ *
+ * @generated from message carillon.v1.Provider
+ */
+export type Provider = Message<"carillon.v1.Provider"> & {
+  /**
+   * Among those of its channel, such as twilio or twilio-eu.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: carillon.v1.Channel channel = 2;
+   */
+  channel: Channel;
+
+  /**
+   * Such as twilio, ses, fcm.
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * Lower ones are asked first; those of the same position share the traffic by weight.
+   *
+   * @generated from field: uint32 position = 4;
+   */
+  position: number;
+
+  /**
+   * @generated from field: uint32 weight = 5;
+   */
+  weight: number;
+
+  /**
+   * Gets nothing new.
+   *
+   * @generated from field: bool draining = 6;
+   */
+  draining: boolean;
+
+  /**
+   * As the kind describes them; secrets read `***`.
+   *
+   * @generated from field: map<string, string> settings = 7;
+   */
+  settings: { [key: string]: string };
+
+  /**
+   * Changes with the settings.
+   *
+   * @generated from field: int64 version = 8;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp updated_at = 9;
+   */
+  updatedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.Provider.
+ * Use `create(ProviderSchema)` to create a new message.
+ */
+export const ProviderSchema: GenMessage<Provider> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 9);
+
+/**
+ * @generated from message carillon.v1.PutProviderRequest
+ */
+export type PutProviderRequest = Message<"carillon.v1.PutProviderRequest"> & {
+  /**
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * Empty: as the kind.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * May be absent for kinds of one channel.
+   *
+   * @generated from field: carillon.v1.Channel channel = 3;
+   */
+  channel: Channel;
+
+  /**
+   * Absent: as it was; 0 at first.
+   *
+   * @generated from field: optional uint32 position = 4;
+   */
+  position?: number | undefined;
+
+  /**
+   * Absent: as it was; 1 at first.
+   *
+   * @generated from field: optional uint32 weight = 5;
+   */
+  weight?: number | undefined;
+
+  /**
+   * Absent: as it was; false at first.
+   *
+   * @generated from field: optional bool draining = 6;
+   */
+  draining?: boolean | undefined;
+
+  /**
+   * Take the place of those stored under the same names; an empty value removes one. `ratePerSecond` goes with every kind.
+   *
+   * @generated from field: map<string, string> settings = 7;
+   */
+  settings: { [key: string]: string };
+};
+
+/**
+ * Describes the message carillon.v1.PutProviderRequest.
+ * Use `create(PutProviderRequestSchema)` to create a new message.
+ */
+export const PutProviderRequestSchema: GenMessage<PutProviderRequest> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 10);
+
+/**
+ * @generated from message carillon.v1.PutProviderResponse
+ */
+export type PutProviderResponse = Message<"carillon.v1.PutProviderResponse"> & {
+  /**
+   * @generated from field: carillon.v1.Provider provider = 1;
+   */
+  provider?: Provider | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.PutProviderResponse.
+ * Use `create(PutProviderResponseSchema)` to create a new message.
+ */
+export const PutProviderResponseSchema: GenMessage<PutProviderResponse> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 11);
+
+/**
+ * @generated from message carillon.v1.DeleteProviderRequest
+ */
+export type DeleteProviderRequest = Message<"carillon.v1.DeleteProviderRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * May be absent while only one provider has this name.
+   *
+   * @generated from field: carillon.v1.Channel channel = 2;
+   */
+  channel: Channel;
+};
+
+/**
+ * Describes the message carillon.v1.DeleteProviderRequest.
+ * Use `create(DeleteProviderRequestSchema)` to create a new message.
+ */
+export const DeleteProviderRequestSchema: GenMessage<DeleteProviderRequest> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 12);
+
+/**
+ * @generated from message carillon.v1.DeleteProviderResponse
+ */
+export type DeleteProviderResponse = Message<"carillon.v1.DeleteProviderResponse"> & {
+};
+
+/**
+ * Describes the message carillon.v1.DeleteProviderResponse.
+ * Use `create(DeleteProviderResponseSchema)` to create a new message.
+ */
+export const DeleteProviderResponseSchema: GenMessage<DeleteProviderResponse> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 13);
+
+/**
+ * @generated from message carillon.v1.TestProviderRequest
+ */
+export type TestProviderRequest = Message<"carillon.v1.TestProviderRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * May be absent while only one provider has this name.
+   *
+   * @generated from field: carillon.v1.Channel channel = 2;
+   */
+  channel: Channel;
+
+  /**
+   * A mail address, a phone number, or the token of a device.
+   *
+   * @generated from field: string address = 3;
+   */
+  address: string;
+
+  /**
+   * Absent: a few words that say what this is.
+   *
+   * @generated from field: carillon.v1.Content content = 4;
+   */
+  content?: Content | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.TestProviderRequest.
+ * Use `create(TestProviderRequestSchema)` to create a new message.
+ */
+export const TestProviderRequestSchema: GenMessage<TestProviderRequest> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 14);
+
+/**
+ * @generated from message carillon.v1.TestProviderResponse
+ */
+export type TestProviderResponse = Message<"carillon.v1.TestProviderResponse"> & {
+  /**
+   * sent, transient, throttled, permanent, down, config or unknown (docs/providers.md).
+   *
+   * @generated from field: string outcome = 1;
+   */
+  outcome: string;
+
+  /**
+   * Empty when it was sent.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * The provider's own name for the message, when it was sent.
+   *
+   * @generated from field: string message_id = 3;
+   */
+  messageId: string;
+
+  /**
+   * @generated from field: google.protobuf.Duration took = 4;
+   */
+  took?: Duration | undefined;
+};
+
+/**
+ * Describes the message carillon.v1.TestProviderResponse.
+ * Use `create(TestProviderResponseSchema)` to create a new message.
+ */
+export const TestProviderResponseSchema: GenMessage<TestProviderResponse> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 15);
+
+/**
+ * @generated from message carillon.v1.RotateProviderKeysRequest
+ */
+export type RotateProviderKeysRequest = Message<"carillon.v1.RotateProviderKeysRequest"> & {
+};
+
+/**
+ * Describes the message carillon.v1.RotateProviderKeysRequest.
+ * Use `create(RotateProviderKeysRequestSchema)` to create a new message.
+ */
+export const RotateProviderKeysRequestSchema: GenMessage<RotateProviderKeysRequest> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 16);
+
+/**
+ * @generated from message carillon.v1.RotateProviderKeysResponse
+ */
+export type RotateProviderKeysResponse = Message<"carillon.v1.RotateProviderKeysResponse"> & {
+  /**
+   * Data keys that were under an old master key.
+   *
+   * @generated from field: uint32 rotated = 1;
+   */
+  rotated: number;
+};
+
+/**
+ * Describes the message carillon.v1.RotateProviderKeysResponse.
+ * Use `create(RotateProviderKeysResponseSchema)` to create a new message.
+ */
+export const RotateProviderKeysResponseSchema: GenMessage<RotateProviderKeysResponse> = /*@__PURE__*/
+  messageDesc(file_carillon_v1_admin, 17);
 
 /**
  * @generated from message carillon.v1.DeadLetter
@@ -295,7 +610,7 @@ export type DeadLetter = Message<"carillon.v1.DeadLetter"> & {
  * Use `create(DeadLetterSchema)` to create a new message.
  */
 export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 9);
+  messageDesc(file_carillon_v1_admin, 18);
 
 /**
  * @generated from message carillon.v1.ListDeadLettersRequest
@@ -319,7 +634,7 @@ export type ListDeadLettersRequest = Message<"carillon.v1.ListDeadLettersRequest
  * Use `create(ListDeadLettersRequestSchema)` to create a new message.
  */
 export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 10);
+  messageDesc(file_carillon_v1_admin, 19);
 
 /**
  * @generated from message carillon.v1.ListDeadLettersResponse
@@ -341,7 +656,7 @@ export type ListDeadLettersResponse = Message<"carillon.v1.ListDeadLettersRespon
  * Use `create(ListDeadLettersResponseSchema)` to create a new message.
  */
 export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 11);
+  messageDesc(file_carillon_v1_admin, 20);
 
 /**
  * @generated from message carillon.v1.ReplayDeadLettersRequest
@@ -360,7 +675,7 @@ export type ReplayDeadLettersRequest = Message<"carillon.v1.ReplayDeadLettersReq
  * Use `create(ReplayDeadLettersRequestSchema)` to create a new message.
  */
 export const ReplayDeadLettersRequestSchema: GenMessage<ReplayDeadLettersRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 12);
+  messageDesc(file_carillon_v1_admin, 21);
 
 /**
  * @generated from message carillon.v1.ReplayDeadLettersResponse
@@ -377,7 +692,7 @@ export type ReplayDeadLettersResponse = Message<"carillon.v1.ReplayDeadLettersRe
  * Use `create(ReplayDeadLettersResponseSchema)` to create a new message.
  */
 export const ReplayDeadLettersResponseSchema: GenMessage<ReplayDeadLettersResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 13);
+  messageDesc(file_carillon_v1_admin, 22);
 
 /**
  * @generated from message carillon.v1.ListSandboxMessagesRequest
@@ -406,7 +721,7 @@ export type ListSandboxMessagesRequest = Message<"carillon.v1.ListSandboxMessage
  * Use `create(ListSandboxMessagesRequestSchema)` to create a new message.
  */
 export const ListSandboxMessagesRequestSchema: GenMessage<ListSandboxMessagesRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 14);
+  messageDesc(file_carillon_v1_admin, 23);
 
 /**
  * @generated from message carillon.v1.ListSandboxMessagesResponse
@@ -423,7 +738,7 @@ export type ListSandboxMessagesResponse = Message<"carillon.v1.ListSandboxMessag
  * Use `create(ListSandboxMessagesResponseSchema)` to create a new message.
  */
 export const ListSandboxMessagesResponseSchema: GenMessage<ListSandboxMessagesResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 15);
+  messageDesc(file_carillon_v1_admin, 24);
 
 /**
  * @generated from message carillon.v1.SandboxMessage
@@ -484,7 +799,7 @@ export type SandboxMessage = Message<"carillon.v1.SandboxMessage"> & {
  * Use `create(SandboxMessageSchema)` to create a new message.
  */
 export const SandboxMessageSchema: GenMessage<SandboxMessage> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 16);
+  messageDesc(file_carillon_v1_admin, 25);
 
 /**
  * @generated from message carillon.v1.CreateTokenRequest
@@ -517,7 +832,7 @@ export type CreateTokenRequest = Message<"carillon.v1.CreateTokenRequest"> & {
  * Use `create(CreateTokenRequestSchema)` to create a new message.
  */
 export const CreateTokenRequestSchema: GenMessage<CreateTokenRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 17);
+  messageDesc(file_carillon_v1_admin, 26);
 
 /**
  * @generated from message carillon.v1.CreateTokenResponse
@@ -539,7 +854,7 @@ export type CreateTokenResponse = Message<"carillon.v1.CreateTokenResponse"> & {
  * Use `create(CreateTokenResponseSchema)` to create a new message.
  */
 export const CreateTokenResponseSchema: GenMessage<CreateTokenResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 18);
+  messageDesc(file_carillon_v1_admin, 27);
 
 /**
  * @generated from message carillon.v1.RevokeTokensRequest
@@ -563,7 +878,7 @@ export type RevokeTokensRequest = Message<"carillon.v1.RevokeTokensRequest"> & {
  * Use `create(RevokeTokensRequestSchema)` to create a new message.
  */
 export const RevokeTokensRequestSchema: GenMessage<RevokeTokensRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 19);
+  messageDesc(file_carillon_v1_admin, 28);
 
 /**
  * @generated from message carillon.v1.RevokeTokensResponse
@@ -576,7 +891,7 @@ export type RevokeTokensResponse = Message<"carillon.v1.RevokeTokensResponse"> &
  * Use `create(RevokeTokensResponseSchema)` to create a new message.
  */
 export const RevokeTokensResponseSchema: GenMessage<RevokeTokensResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 20);
+  messageDesc(file_carillon_v1_admin, 29);
 
 /**
  * @generated from message carillon.v1.ApiKey
@@ -625,7 +940,7 @@ export type ApiKey = Message<"carillon.v1.ApiKey"> & {
  * Use `create(ApiKeySchema)` to create a new message.
  */
 export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 21);
+  messageDesc(file_carillon_v1_admin, 30);
 
 /**
  * @generated from message carillon.v1.CreateApiKeyRequest
@@ -656,7 +971,7 @@ export type CreateApiKeyRequest = Message<"carillon.v1.CreateApiKeyRequest"> & {
  * Use `create(CreateApiKeyRequestSchema)` to create a new message.
  */
 export const CreateApiKeyRequestSchema: GenMessage<CreateApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 22);
+  messageDesc(file_carillon_v1_admin, 31);
 
 /**
  * @generated from message carillon.v1.CreateApiKeyResponse
@@ -680,7 +995,7 @@ export type CreateApiKeyResponse = Message<"carillon.v1.CreateApiKeyResponse"> &
  * Use `create(CreateApiKeyResponseSchema)` to create a new message.
  */
 export const CreateApiKeyResponseSchema: GenMessage<CreateApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 23);
+  messageDesc(file_carillon_v1_admin, 32);
 
 /**
  * @generated from message carillon.v1.ListApiKeysRequest
@@ -693,7 +1008,7 @@ export type ListApiKeysRequest = Message<"carillon.v1.ListApiKeysRequest"> & {
  * Use `create(ListApiKeysRequestSchema)` to create a new message.
  */
 export const ListApiKeysRequestSchema: GenMessage<ListApiKeysRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 24);
+  messageDesc(file_carillon_v1_admin, 33);
 
 /**
  * @generated from message carillon.v1.ListApiKeysResponse
@@ -710,7 +1025,7 @@ export type ListApiKeysResponse = Message<"carillon.v1.ListApiKeysResponse"> & {
  * Use `create(ListApiKeysResponseSchema)` to create a new message.
  */
 export const ListApiKeysResponseSchema: GenMessage<ListApiKeysResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 25);
+  messageDesc(file_carillon_v1_admin, 34);
 
 /**
  * @generated from message carillon.v1.RevokeApiKeyRequest
@@ -727,7 +1042,7 @@ export type RevokeApiKeyRequest = Message<"carillon.v1.RevokeApiKeyRequest"> & {
  * Use `create(RevokeApiKeyRequestSchema)` to create a new message.
  */
 export const RevokeApiKeyRequestSchema: GenMessage<RevokeApiKeyRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 26);
+  messageDesc(file_carillon_v1_admin, 35);
 
 /**
  * @generated from message carillon.v1.RevokeApiKeyResponse
@@ -740,7 +1055,7 @@ export type RevokeApiKeyResponse = Message<"carillon.v1.RevokeApiKeyResponse"> &
  * Use `create(RevokeApiKeyResponseSchema)` to create a new message.
  */
 export const RevokeApiKeyResponseSchema: GenMessage<RevokeApiKeyResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 27);
+  messageDesc(file_carillon_v1_admin, 36);
 
 /**
  * What goes for all notifications of a category that do not say otherwise themselves.
@@ -778,7 +1093,7 @@ export type Category = Message<"carillon.v1.Category"> & {
  * Use `create(CategorySchema)` to create a new message.
  */
 export const CategorySchema: GenMessage<Category> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 28);
+  messageDesc(file_carillon_v1_admin, 37);
 
 /**
  * @generated from message carillon.v1.PutCategoryRequest
@@ -795,7 +1110,7 @@ export type PutCategoryRequest = Message<"carillon.v1.PutCategoryRequest"> & {
  * Use `create(PutCategoryRequestSchema)` to create a new message.
  */
 export const PutCategoryRequestSchema: GenMessage<PutCategoryRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 29);
+  messageDesc(file_carillon_v1_admin, 38);
 
 /**
  * @generated from message carillon.v1.PutCategoryResponse
@@ -808,7 +1123,7 @@ export type PutCategoryResponse = Message<"carillon.v1.PutCategoryResponse"> & {
  * Use `create(PutCategoryResponseSchema)` to create a new message.
  */
 export const PutCategoryResponseSchema: GenMessage<PutCategoryResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 30);
+  messageDesc(file_carillon_v1_admin, 39);
 
 /**
  * @generated from message carillon.v1.ListCategoriesRequest
@@ -821,7 +1136,7 @@ export type ListCategoriesRequest = Message<"carillon.v1.ListCategoriesRequest">
  * Use `create(ListCategoriesRequestSchema)` to create a new message.
  */
 export const ListCategoriesRequestSchema: GenMessage<ListCategoriesRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 31);
+  messageDesc(file_carillon_v1_admin, 40);
 
 /**
  * @generated from message carillon.v1.ListCategoriesResponse
@@ -838,7 +1153,7 @@ export type ListCategoriesResponse = Message<"carillon.v1.ListCategoriesResponse
  * Use `create(ListCategoriesResponseSchema)` to create a new message.
  */
 export const ListCategoriesResponseSchema: GenMessage<ListCategoriesResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 32);
+  messageDesc(file_carillon_v1_admin, 41);
 
 /**
  * @generated from message carillon.v1.DeleteCategoryRequest
@@ -855,7 +1170,7 @@ export type DeleteCategoryRequest = Message<"carillon.v1.DeleteCategoryRequest">
  * Use `create(DeleteCategoryRequestSchema)` to create a new message.
  */
 export const DeleteCategoryRequestSchema: GenMessage<DeleteCategoryRequest> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 33);
+  messageDesc(file_carillon_v1_admin, 42);
 
 /**
  * @generated from message carillon.v1.DeleteCategoryResponse
@@ -868,7 +1183,7 @@ export type DeleteCategoryResponse = Message<"carillon.v1.DeleteCategoryResponse
  * Use `create(DeleteCategoryResponseSchema)` to create a new message.
  */
 export const DeleteCategoryResponseSchema: GenMessage<DeleteCategoryResponse> = /*@__PURE__*/
-  messageDesc(file_carillon_v1_admin, 34);
+  messageDesc(file_carillon_v1_admin, 43);
 
 /**
  * @generated from enum carillon.v1.BreakerState
@@ -968,12 +1283,54 @@ export const AdminService: GenService<{
     output: typeof GetUserResponseSchema;
   },
   /**
+   * The providers that the tenant configured, and those of the configuration file where it has none: one entry per process.
+   *
    * @generated from rpc carillon.v1.AdminService.ListProviders
    */
   listProviders: {
     methodKind: "unary";
     input: typeof ListProvidersRequestSchema;
     output: typeof ListProvidersResponseSchema;
+  },
+  /**
+   * Makes a provider, or changes what is named of one. Workers go by it within seconds.
+   *
+   * @generated from rpc carillon.v1.AdminService.PutProvider
+   */
+  putProvider: {
+    methodKind: "unary";
+    input: typeof PutProviderRequestSchema;
+    output: typeof PutProviderResponseSchema;
+  },
+  /**
+   * Calls in flight are finished.
+   *
+   * @generated from rpc carillon.v1.AdminService.DeleteProvider
+   */
+  deleteProvider: {
+    methodKind: "unary";
+    input: typeof DeleteProviderRequestSchema;
+    output: typeof DeleteProviderResponseSchema;
+  },
+  /**
+   * Sends one message with the stored settings, past pool and breaker.
+   *
+   * @generated from rpc carillon.v1.AdminService.TestProvider
+   */
+  testProvider: {
+    methodKind: "unary";
+    input: typeof TestProviderRequestSchema;
+    output: typeof TestProviderResponseSchema;
+  },
+  /**
+   * Seals the data keys of all tenants under the present master key.
+   *
+   * @generated from rpc carillon.v1.AdminService.RotateProviderKeys
+   */
+  rotateProviderKeys: {
+    methodKind: "unary";
+    input: typeof RotateProviderKeysRequestSchema;
+    output: typeof RotateProviderKeysResponseSchema;
   },
   /**
    * @generated from rpc carillon.v1.AdminService.ListDeadLetters

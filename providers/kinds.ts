@@ -1,0 +1,34 @@
+// Every kind of provider that can be configured.
+
+import { z } from 'zod';
+import { Channel } from '../gen/carillon/v1/notification_pb.ts';
+import type { Database } from '../storage/database.ts';
+import { fcmKind } from './fcm/fcm.ts';
+import type { ProviderKind } from './kind.ts';
+import { sandboxProvider } from './sandbox.ts';
+import { sendgridKind } from './sendgrid/sendgrid.ts';
+import { smtpKind } from './smtp-kind.ts';
+import { twilioKind } from './twilio/twilio.ts';
+import { vonageKind } from './vonage/vonage.ts';
+
+/** Those of services outside, by channel. */
+export const providerKinds: readonly ProviderKind[] = [
+  fcmKind,
+  smtpKind,
+  sendgridKind,
+  twilioKind,
+  vonageKind,
+];
+
+const nothing = z.strictObject({});
+
+/** The sandbox of each channel, which keeps in `db` what it takes. */
+export const sandboxKinds = (db: Database): readonly ProviderKind[] =>
+  [Channel.PUSH, Channel.EMAIL, Channel.SMS].map((channel) => ({
+    kind: 'sandbox',
+    channel,
+    settings: nothing,
+    environment: {},
+    secrets: [],
+    open: ({ name }) => sandboxProvider({ db, channel, name }),
+  }));
