@@ -5,7 +5,7 @@ import { type Failure, failureIn } from './failure.ts';
 import { limits } from './limits.ts';
 import { joined, type Run, without } from './runs.ts';
 
-export type AckCall = Pick<AckRequest, 'sessionId' | 'after' | 'upto' | 'extra' | 'traceparents'>;
+type AckCall = Pick<AckRequest, 'sessionId' | 'after' | 'upto' | 'extra' | 'traceparents'>;
 
 export interface AcksOptions {
   readonly clock: Clock;

@@ -167,7 +167,7 @@ export function greeted(from: StateOf<'connecting'>, hello: Hello): Step<'open'>
   const position = { cursor: hello.cursor, seq: reset ? 0 : from.seq };
   const line = reset ? from.line + 1 : from.line;
   const effects: Effect[] = [];
-  if (reset) effects.push({ do: 'dropAcks' });
+  if (reset) effects.push({ do: 'newLine' });
   effects.push({ do: 'greet', hello });
   if (hello.resume !== Resume.RESUMED)
     effects.push({

@@ -13,7 +13,7 @@ export interface Memory {
   readonly mayRedirect: boolean;
   /** Before this time no edge is asked to send us on; monotonic. */
   readonly stayUntilMs: number;
-  /** The stored cursor was read. */
+  /** What is stored was read. */
   readonly loaded: boolean;
   /** Of the last frame that was received; undefined: from now on. */
   readonly cursor: string | undefined;
@@ -63,7 +63,7 @@ export interface Position {
 }
 
 /** What carries a position of the user's sequence. */
-export type Frame =
+type Frame =
   | { readonly case: 'deliver'; readonly value: Deliver }
   | { readonly case: 'update'; readonly value: Update }
   | { readonly case: 'watermark'; readonly value: Watermark };
@@ -95,7 +95,7 @@ export type EventOf<K extends EventKind> = { [E in K]: { readonly kind: E } & Ha
 export type Event = EventOf<EventKind>;
 
 interface Doings {
-  /** Reads the stored cursor; answered by `loaded`. */
+  /** Reads what is stored; answered by `loaded`. */
   load: object;
   /** Removes the stored cursor. */
   forget: object;
@@ -123,13 +123,13 @@ interface Doings {
   resync: { readonly resume: 'partial' | 'reset'; readonly reason: string };
   /** What is handled is acknowledged now. */
   flushAcks: object;
-  /** What waits belongs to a line that has ended. */
-  dropAcks: object;
+  /** What is owed belongs to the line before; the stored cursor is the present one from now on. */
+  newLine: object;
   /** For the app to know; the client goes on by itself, unless it failed. */
   report: { readonly failure: Failure };
 }
 
-export type EffectKind = keyof Doings;
+type EffectKind = keyof Doings;
 export type Effect = { [D in EffectKind]: { readonly do: D } & Doings[D] }[EffectKind];
 
 /** The effects that are the app's. */

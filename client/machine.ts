@@ -26,13 +26,13 @@ import type {
 } from './machine.states.ts';
 
 /** What an event does in a state. `to`: the states it can lead to, which is as much as `run` can answer. */
-export interface Cell<S extends StateKind, E extends EventKind> {
+interface Cell<S extends StateKind, E extends EventKind> {
   readonly to: readonly StateKind[];
   run(state: StateOf<S>, event: EventOf<E>, world: World): Step;
 }
 
 /** Nothing: the event says nothing new here, or comes late. */
-export type Ignored = 'ignored';
+type Ignored = 'ignored';
 
 export type Table = {
   readonly [S in StateKind]: { readonly [E in EventKind]: Cell<S, E> | Ignored };
@@ -63,8 +63,9 @@ export const table: Table = {
   loading: {
     start: 'ignored',
     close: cell(['closed'], (state) => to('closed', state, {})),
+    // Whoever was told where to go on from knows it better than the store.
     loaded: cell(['connecting'], (state, { position }, world) =>
-      open({ ...state, ...position, loaded: true }, world),
+      open({ ...state, ...(state.cursor === undefined && position), loaded: true }, world),
     ),
     authorized: 'ignored',
     unauthorized: 'ignored',
@@ -212,7 +213,7 @@ export const initial = (urls: readonly string[], mayRedirect: boolean, place?: P
     edge: undefined,
     mayRedirect,
     stayUntilMs: 0,
-    loaded: place !== undefined,
+    loaded: false,
     cursor: place?.cursor,
     seq: place?.seq ?? 0,
     line: place?.line ?? 1,

@@ -34,7 +34,7 @@ export interface StreamOptions {
   readonly transport: (url: string) => Transport;
   readonly clock: Clock;
   readonly random: () => number;
-  /** Where to go on from, and what to acknowledge, when it is known better than the store knows it. */
+  /** Where to go on from, when it is known better than the store knows it, and what to acknowledge besides. */
   readonly from?: { readonly place: Place; readonly owed: readonly Run[] } | undefined;
   /** The answer is a promise when the app has enough for now: nothing more is read until it resolves. */
   tell(told: Told): Promise<void> | undefined;
@@ -222,12 +222,18 @@ export class Stream implements Source {
       case 'flushAcks':
         void this.#acks.flush();
         return;
-      case 'dropAcks':
-        this.#acks.drop();
+      case 'newLine':
+        this.#newLine();
         return;
       default:
         effect satisfies never;
     }
+  }
+
+  #newLine(): void {
+    this.#acks.drop();
+    const { place } = this;
+    if (place) this.#keeper.save({ cursor: place.cursor, seq: place.seq, owed: [] });
   }
 
   async #load(): Promise<void> {

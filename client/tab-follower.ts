@@ -49,8 +49,9 @@ export class Follower {
       void this.#options.tell(relayed);
       return;
     }
-    // Nobody has said yet where this begins.
-    if (!this.#place || this.#away || relayed.line < this.#place.line) return;
+    // Whoever hears a frame before a leader has said where it stands begins right there.
+    this.#place ??= { cursor: '', seq: relayed.previous, line: relayed.line };
+    if (this.#away || relayed.line < this.#place.line) return;
     if (relayed.line > this.#place.line) this.#newLine(relayed.line);
     if (relayed.previous > this.#place.seq) this.#miss();
     else if (relayed.do === 'position') this.#move(relayed);

@@ -1,71 +1,21 @@
 // One stream for all tabs: what each app sees, who acknowledges, and what happens when the leader dies.
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Activity } from '../gen/carillon/v1/edge_pb.ts';
-import { type Setting, setUp, type Watched } from './client.fixture.ts';
-import type { ClientOptions } from './client.ts';
+import { Browser } from './browser.fixture.ts';
 import { settled } from './clock.fixture.ts';
-import { memoryCursors } from './cursors.memory.ts';
 import { limits } from './limits.ts';
-import { modelTransport } from './model-transport.fixture.ts';
-import { BrowserModel, type TestTab } from './tabs.fixture.ts';
 
-interface Page extends Watched {
-  readonly tab: TestTab;
-  readonly seqs: number[];
-  /** The tab is gone, with everything that it was about to do. */
-  kill(): Promise<void>;
-}
-
-class Browser {
-  readonly setting: Setting = setUp();
-  readonly #model = new BrowserModel();
-  readonly #cursors = memoryCursors();
-
-  async open(options: Partial<ClientOptions> = {}): Promise<Page> {
-    const tab = this.#model.tab();
-    const { edge } = this.setting;
-    let dead = false;
-    const transport = modelTransport(edge);
-    const watched = this.setting.client({
-      tabs: tab,
-      user: 'ada',
-      cursors: {
-        load: (key) => this.#cursors.load(key),
-        save: (key, text) => (dead ? undefined : this.#cursors.save(key, text)),
-        remove: (key) => (dead ? undefined : this.#cursors.remove(key)),
-      },
-      transport: (url) => {
-        const { unary, stream } = transport(url);
-        return {
-          unary: (...call) => (dead ? new Promise(() => {}) : unary(...call)),
-          stream: (...call) => (dead ? new Promise(() => {}) : stream(...call)),
-        };
-      },
-      ...options,
-    });
-    const seqs: number[] = [];
-    watched.client.on('item', ({ seq }) => {
-      if (dead) return new Promise(() => {});
-      seqs.push(seq);
-    });
-    watched.client.start();
-    onTestFinished(() => void watched.client.close());
-    await settled();
-    const kill = async () => {
-      dead = true;
-      tab.kill();
-      edge.end();
-      await settled();
-    };
-    return { ...watched, tab, seqs, kill };
-  }
+function openBrowser(): Browser {
+  const browser = new Browser();
+  onTestFinished(() => browser.close());
+  return browser;
 }
 
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe('the tabs of a browser', () => {
   test('share one stream: each app gets each item once, and one ack goes out', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const { edge, pass } = browser.setting;
     const pages = [await browser.open(), await browser.open(), await browser.open()];
     expect(edge.subscribed).toHaveLength(1);
@@ -82,7 +32,7 @@ describe('the tabs of a browser', () => {
   });
 
   test('of two users have a stream each, as have two devices', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     await browser.open();
     await browser.open({ user: 'bob' });
     await browser.open({ deviceId: 'tablet' });
@@ -90,7 +40,7 @@ describe('the tabs of a browser', () => {
   });
 
   test('go on when the leader dies: nothing is missed, repeated, or left without its ack', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const { edge, pass } = browser.setting;
     const first = await browser.open();
     const second = await browser.open();
@@ -113,8 +63,26 @@ describe('the tabs of a browser', () => {
     expect(third.resyncs.filter(({ reason }) => reason !== 'NO_CURSOR')).toEqual([]);
   });
 
+  test('keep the cursor stored, whoever leads', async () => {
+    const browser = openBrowser();
+    const { edge, pass } = browser.setting;
+    const first = await browser.open();
+    const second = await browser.open();
+    edge.add();
+    await pass(500);
+    await first.kill();
+    edge.add();
+    await pass(500);
+    await second.kill();
+    edge.add();
+    const third = await browser.open();
+    await pass(500);
+    expect(third.seqs).toEqual([3]);
+    expect(third.resyncs).toEqual([]);
+  });
+
   test('are led by the next one when the leader closes', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const { edge, pass } = browser.setting;
     const first = await browser.open();
     const second = await browser.open();
@@ -129,7 +97,7 @@ describe('the tabs of a browser', () => {
   });
 
   test('that were frozen, or did not hear everything, get what they missed', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const { edge, pass } = browser.setting;
     await browser.open();
     const frozen = await browser.open();
@@ -151,7 +119,7 @@ describe('the tabs of a browser', () => {
   });
 
   test('whose app is slow skip what the leader keeps no more, and say so', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const { edge, pass } = browser.setting;
     await browser.open();
     const slow = await browser.open();
@@ -172,7 +140,7 @@ describe('the tabs of a browser', () => {
   });
 
   test('are in the foreground when one of them is, and a dead one does not count', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const { edge, pass } = browser.setting;
     const activity = (current: Activity) => ({ current: () => current, listen: () => () => {} });
     await browser.open({ activity: activity(Activity.BACKGROUND) });
@@ -187,7 +155,7 @@ describe('the tabs of a browser', () => {
   });
 
   test('mark through the leader, and through the next one when it dies before it answers', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const { edge, pass } = browser.setting;
     const first = await browser.open();
     const second = await browser.open();
@@ -204,7 +172,7 @@ describe('the tabs of a browser', () => {
   });
 
   test('know whose they are by their tokens', async () => {
-    const browser = new Browser();
+    const browser = openBrowser();
     const tokenOf = (sub: string) => `h.${btoa(JSON.stringify({ sub, tenant: 't' }))}.s`;
     for (const user of ['ada', 'ada', 'bob']) await browser.open({ user: '', token: () => tokenOf(user) });
     expect(browser.setting.edge.open).toHaveLength(2);
