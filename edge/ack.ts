@@ -40,6 +40,25 @@ function ackRanges(
   return ranges;
 }
 
+/** By what one statement takes, so that a long ack waits its turn like many short ones. */
+export function ackTickets(
+  user: Identity,
+  request: Pick<AckRequest, 'after' | 'upto' | 'extra'>,
+): AckRange[][] {
+  const tickets: AckRange[][] = [];
+  let room = 0;
+  for (const range of ackRanges(user, request)) {
+    const positions = range.upto - range.after;
+    if (room < positions || (tickets.at(-1)?.length ?? 0) >= TICKET_RANGES) {
+      tickets.push([]);
+      room = limits.ackBatchPositionsCount;
+    }
+    tickets.at(-1)?.push(range);
+    room -= positions;
+  }
+  return tickets;
+}
+
 function check({ after, upto, extra }: AckRequest): void {
   if (upto > MAX_SEQ || extra.some((seq) => seq > MAX_SEQ))
     throw invalidRequest([{ field: 'upto', description: 'is past every position there can be' }]);
@@ -58,11 +77,8 @@ export async function ack(
   if (!session && hub.holds(request.sessionId)) throw new CarillonError('SESSION_UNKNOWN');
   if (session && request.upto > Math.max(request.after, session.sentThrough))
     throw invalidRequest([{ field: 'upto', description: 'is past what was sent on this stream' }]);
-  const ranges = ackRanges(caller, request);
-  const tickets: Promise<Awaited<ReturnType<AckQueue['add']>>>[] = [];
-  for (let at = 0; at < ranges.length; at += TICKET_RANGES)
-    tickets.push(acks.add(ranges.slice(at, at + TICKET_RANGES)));
-  const reported = (await Promise.all(tickets)).flat();
+  const tickets = ackTickets(caller, request);
+  const reported = (await Promise.all(tickets.map((ranges) => acks.add(ranges)))).flat();
   if (request.sessionId !== '') calls.acknowledged(caller, request.sessionId, request.upto);
   const traceparents = request.traceparents.map(validTraceparent).filter((text) => text !== undefined);
   reports.acked(reported, traceparents);
