@@ -63,6 +63,38 @@ describe('the tabs of a browser', () => {
     expect(third.resyncs.filter(({ reason }) => reason !== 'NO_CURSOR')).toEqual([]);
   });
 
+  test('acknowledge what they have handled when they lead, though the leader before had not', async () => {
+    const browser = openBrowser();
+    const { edge, pass } = browser.setting;
+    const slow = await browser.open();
+    slow.client.on('item', () => new Promise(() => {}));
+    const second = await browser.open();
+    for (let index = 0; index < 3; index++) edge.add();
+    await pass(500);
+    expect(edge.acked.size).toBe(0);
+    await slow.kill();
+    await pass(500);
+    expect(second.seqs).toEqual(upTo(3));
+    expect([...edge.acked]).toEqual(upTo(3));
+  });
+
+  test('drop what the next leader has to read again, as it had not heard everything', async () => {
+    const browser = openBrowser();
+    const { edge, pass } = browser.setting;
+    const first = await browser.open();
+    const behind = await browser.open();
+    const third = await browser.open();
+    behind.tab.freeze();
+    for (let index = 0; index < 3; index++) edge.add();
+    await settled();
+    behind.tab.thaw('deaf');
+    await first.kill();
+    await pass(500);
+    expect(edge.last.request.cursor).toBe('e1/0');
+    expect(behind.seqs).toEqual(upTo(3));
+    expect(third.seqs).toEqual(upTo(3));
+  });
+
   test('keep the cursor stored, whoever leads', async () => {
     const browser = openBrowser();
     const { edge, pass } = browser.setting;
@@ -143,7 +175,7 @@ describe('the tabs of a browser', () => {
     const browser = openBrowser();
     const { edge, pass } = browser.setting;
     const activity = (current: Activity) => ({ current: () => current, listen: () => () => {} });
-    await browser.open({ activity: activity(Activity.BACKGROUND) });
+    const leader = await browser.open({ activity: activity(Activity.BACKGROUND) });
     await pass(100);
     expect(edge.last.request.activity).toBe(Activity.BACKGROUND);
     const front = await browser.open({ activity: activity(Activity.FOREGROUND) });
@@ -152,6 +184,13 @@ describe('the tabs of a browser', () => {
     front.tab.kill();
     await pass(100);
     expect(edge.activities.at(-1)?.activity).toBe(Activity.BACKGROUND);
+    // The next leader is in the background and speaks for the other one, too.
+    await browser.open({ activity: activity(Activity.BACKGROUND) });
+    await browser.open({ activity: activity(Activity.FOREGROUND) });
+    await leader.kill();
+    await pass(100);
+    const said = edge.activities.filter(({ sessionId }) => sessionId === edge.last.sessionId);
+    expect(said.at(-1)?.activity ?? edge.last.request.activity).toBe(Activity.FOREGROUND);
   });
 
   test('mark through the leader, and through the next one when it dies before it answers', async () => {
