@@ -75,7 +75,7 @@ export function presenceContract(name: string, makeHarness: () => Promise<Presen
       await becomes(edge, user, behind(b));
     });
 
-    test('a client that closed is away; one that vanished may be back for as long as any linger', async () => {
+    test('a client that closed is away; one that vanished may be back for the longest linger', async () => {
       const [a] = newEdges();
       await using edge = harness.open();
       const [closed, gone] = [newUser(), newUser()];
