@@ -20,7 +20,7 @@ export interface HttpCallerOptions {
 export interface HttpRequest {
   /** POST when absent. */
   method?: 'GET' | 'POST';
-  /** With its query; appended to the base URL's path. */
+  /** With its query; appended to the base URL's path. Empty: that path as it is. */
   path: string;
   headers?: Readonly<Record<string, string>>;
   body?: string | Buffer;
@@ -42,6 +42,9 @@ export type HttpResult = { answer: HttpAnswer } | { outcome: Outcome };
 /** Node's and OpenSSL's names for certificates that nobody vouches for: an operator must act. */
 const CERTIFICATE = /^(ERR_TLS_CERT|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY))/;
 
+/** The code of the error of a `lookup` that will not say where a name leads. */
+export const REFUSED_ADDRESS = 'ADDRESS_REFUSED';
+
 const TOO_LONG: Outcome = { kind: 'down', reason: 'the call took too long' };
 
 function codeOf(error: unknown): string {
@@ -54,6 +57,8 @@ export function unwritten(error: unknown): Outcome {
   const code = codeOf(error);
   if (CERTIFICATE.test(code))
     return { kind: 'config', reason: `the server's certificate is not accepted (${code})` };
+  if (code === REFUSED_ADDRESS)
+    return { kind: 'config', reason: 'the name leads to an address that may not be called' };
   if (code === 'UND_ERR_INVALID_ARG')
     return { kind: 'config', reason: 'the call cannot be put into HTTP; is a setting wrong?' };
   return { kind: 'down', reason: `no connection (${code})` };
@@ -135,11 +140,11 @@ class Exchange implements Dispatcher.DispatchHandler {
 /** Calls one server over kept connections. Follows no redirects, tries nothing twice. Connects when there is something to send. */
 export class HttpCaller implements AsyncDisposable {
   readonly #pool: Pool;
-  readonly #prefix: string;
+  readonly #base: string;
 
   constructor({ baseUrl, connections, multiplexed = false, ca, lookup }: HttpCallerOptions) {
     const url = new URL(baseUrl);
-    this.#prefix = url.pathname.replace(/\/$/, '');
+    this.#base = url.pathname;
     this.#pool = new Pool(url.origin, {
       connections: connections ?? limits.httpConnectionsCount,
       allowH2: multiplexed,
@@ -163,7 +168,8 @@ export class HttpCaller implements AsyncDisposable {
     const abort = () => exchange.abort();
     signal.addEventListener('abort', abort, { once: true });
     try {
-      const request = { method, path: this.#prefix + path, headers: headers ?? {}, body: body ?? null };
+      const target = path === '' ? this.#base : this.#base.replace(/\/$/, '') + path;
+      const request = { method, path: target, headers: headers ?? {}, body: body ?? null };
       this.#pool.dispatch(request, exchange);
     } catch (error) {
       exchange.onResponseError(undefined, error);

@@ -7,6 +7,10 @@ const E164 = /^\+[1-9]\d{6,14}$/;
 /** Whether the text is one phone number in its international form, such as `+41441234567`. */
 export const isPhoneNumber = (text: string): boolean => E164.test(text);
 
+/** A number as some providers write it, without its +; what is none stays as it is. */
+export const internationalNumber = (text: string): string =>
+  /^[1-9]\d{6,14}$/.test(text) ? `+${text}` : text;
+
 /** The title and the body, one under the other. Actions and images are not for text messages. */
 export function smsText({ title, body }: Content): string {
   return (

@@ -42,7 +42,7 @@ httpProviderContract('SendGrid', {
   ),
   rows: sendgridAnswers,
   answer: (row) => (row.code === undefined ? plainAnswer(row) : sendgridRefusal(400, row.code)),
-  readsHeadOnly: true,
+  harmless: ['cut', 'huge'],
   secrets: [sendgridAccount.apiKey],
 });
 

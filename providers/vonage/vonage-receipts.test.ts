@@ -87,6 +87,12 @@ describe("the signatures of Vonage's own SDK", () => {
     expect(isVonageCall({ ...parameters, b: '3', sig }, 'secret', method)).toBe(false);
   });
 
+  it('are not believed over names that could divide parameters', () => {
+    const sig = vonageSignature({ a: '1', b: '2' }, 'secret', 'sha256');
+    expect(vonageSignature({ 'a=1&b': '2' }, 'secret', 'sha256')).toBe(sig);
+    expect(isVonageCall({ 'a=1&b': '2', sig }, 'secret', 'sha256')).toBe(false);
+  });
+
   it('keep the signs that divide parameters apart', () => {
     expect(vonageSignature({ a: '1&b=2' }, 'secret', 'sha256')).toBe(
       vonageSignature({ a: '1_b_2' }, 'secret', 'sha256'),

@@ -12,6 +12,7 @@ import {
   text,
   unreadable,
 } from '../receipt-check.ts';
+import { internationalNumber } from '../sms-text.ts';
 import { vonageFailures } from './vonage-errors.ts';
 import { isVonageCall, type VonageMethod } from './vonage-signature.ts';
 
@@ -33,12 +34,9 @@ function parametersOf({ url, headers, body }: ReceiptRequest): Record<string, st
   return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, text(value)]));
 }
 
-/** `Wed Jan 01 …`, `2020-01-01 12:00:00` in UTC, seconds: what is certain is the signed time, which is the message's. */
-const phoneOf = (digits: string): string => (/^[1-9]\d{6,14}$/.test(digits) ? `+${digits}` : digits);
-
 function receiptsOf(parameters: Readonly<Record<string, string>>, atMs: number): Receipt[] {
   const { messageId = '', msisdn = '' } = parameters;
-  const address = phoneOf(msisdn);
+  const address = internationalNumber(msisdn);
   const status = (parameters.status ?? '').toLowerCase();
   if (messageId === '') throw unreadable('The call does not say which message it is about.');
   if (status === '') {

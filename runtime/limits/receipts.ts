@@ -13,6 +13,8 @@ export const receiptsLimits = {
   snsWindowMs: 3_600_000,
   /** Messages in one call; more than any provider puts into one. */
   receiptsPerCallCount: 10_000,
+  /** Signatures of one call that are looked at: one for each secret that is still known. */
+  webhookSignaturesCount: 8,
   snsCertificateBytes: 16_384,
   snsCertificatesCount: 16,
   snsFetchMs: 10_000,
