@@ -4,7 +4,7 @@ import { Arena, type Timing } from './fan-out/arena.ts';
 import { clientsOf } from './fan-out/contest.ts';
 import type { ClientKind, ServerKind } from './fan-out/messages.ts';
 
-const TICKS = 5;
+const TICKS = 3;
 const KIB = 1_024;
 const STALL_MS = 20;
 const bounds: Readonly<Record<'http1' | 'http2', number>> = { http1: 8, http2: 30 };
