@@ -17,9 +17,9 @@ export const pushLimits = {
   /** One request for an access token. Google's last an hour and are renewed so long before their end. */
   fcmTokenMs: 10_000,
   fcmTokenAheadMs: 300_000,
-  /** Apple refuses tokens older than an hour, and new ones more often than every 20 minutes. */
+  /** Apple refuses tokens older than an hour, and new ones more often than every 20 minutes: ours is renewed after 40. */
   apnsTokenMs: 2_400_000,
-  apnsTokenLeastMs: 1_200_000,
+  apnsTokenEndMs: 3_300_000,
   /** RFC 8292: at most 24 h. */
   vapidMs: 43_200_000,
   /** Services that user's subscriptions name: each has its token, its breaker and its connections; the last used stay. */
