@@ -6,6 +6,7 @@ import { Activity, CarillonClient, type ClientOptions, fetchTransport, Mark } fr
 import { EdgeService } from '../../gen/carillon/v1/edge_pb.ts';
 import { IngestService } from '../../gen/carillon/v1/ingest_pb.ts';
 import { DeliveryState } from '../../gen/carillon/v1/notification_pb.ts';
+import { bearer } from '../../runtime/bearer.ts';
 import { openCutProxy } from '../support/cut-proxy.ts';
 import { type RunningMesh, startRunningMesh } from '../support/running-mesh.ts';
 import { userToken } from '../support/tokens.ts';
@@ -94,34 +95,51 @@ describe.each([
   });
 });
 
-test('goes on over the end of its token without a reconnect, and over one that nobody renewed', async () => {
-  let lifeMs = 4_000;
-  let asked = 0;
-  const { titles, states, client } = await listening('brief', {
-    token: () => {
-      asked++;
-      return userToken('brief', { ttlMs: lifeMs });
-    },
-  });
-  await until('a second token', () => (asked >= 2 ? true : undefined));
-  // Past the end of the first one.
-  const edge = createClient(EdgeService, fetchTransport(mesh.edge));
-  const first = await userToken('brief', { ttlMs: 4_000 });
-  await until('the end of a token as old as the second', () =>
-    edge.listInbox({}, { headers: { authorization: `Bearer ${first}` } }).then(
-      () => undefined,
-      () => true,
-    ),
-  );
-  await send('brief', 1);
-  await until('an item', () => (titles.length === 1 ? true : undefined));
-  expect(states.filter((state) => state === 'open')).toHaveLength(1);
+describe('a token that expires in mid-stream', () => {
+  const LIFE_MS = 4_000;
 
-  lifeMs = 3_600_000;
-  const errors: string[] = [];
-  client.on('error', ({ reason }) => errors.push(reason));
-  await until('a token for an hour', () => (asked >= 4 ? true : undefined));
-  expect(client.state).toBe('open');
+  test('is renewed in time, and the stream goes on over its end', async () => {
+    let asked = 0;
+    const { titles, states } = await listening('renewing', {
+      token: () => {
+        asked++;
+        return userToken('renewing', { ttlMs: asked === 1 ? LIFE_MS : 3_600_000 });
+      },
+    });
+    const asOld = await userToken('renewing', { ttlMs: LIFE_MS });
+    await until('a second token', () => (asked >= 2 ? true : undefined));
+    const edge = createClient(EdgeService, fetchTransport(mesh.edge));
+    await until('the end of the first one', () =>
+      edge.listInbox({}, { headers: bearer(asOld) }).then(
+        () => undefined,
+        () => true,
+      ),
+    );
+    await send('renewing', 1);
+    await until('an item', () => (titles.length === 1 ? true : undefined));
+    expect(states.filter((state) => state === 'open')).toHaveLength(1);
+    expect(asked).toBe(2);
+  });
+
+  test('that cannot be renewed ends it; the next token goes on where it was', async () => {
+    let backend = true;
+    const { titles, states, client } = await listening('late', {
+      token: () => {
+        if (!backend) throw new Error('the backend is away');
+        return userToken('late', { ttlMs: LIFE_MS });
+      },
+    });
+    const errors: string[] = [];
+    client.on('error', ({ reason }) => errors.push(reason));
+    backend = false;
+    await until('the end', () => (errors.includes('TOKEN_EXPIRED') ? true : undefined));
+    await send('late', 3);
+    backend = true;
+    await until('what was sent meanwhile', () => (titles.length === 3 ? true : undefined));
+    expect(titles).toEqual(['1', '2', '3']);
+    expect(errors).toContain('NO_TOKEN');
+    expect(states.filter((state) => state === 'open').length).toBeGreaterThan(1);
+  });
 });
 
 test('lists and marks, and hears of marks of another device', async () => {
