@@ -32,7 +32,11 @@ function meant(text: string, expected: string): unknown {
 
 type Issue = z.core.$ZodIssue;
 
-function violation({ environment }: ProviderKind, values: ProviderValues, issue: Issue): FieldViolation {
+function violation(
+  { environment, secrets }: ProviderKind,
+  values: ProviderValues,
+  issue: Issue,
+): FieldViolation {
   const name = String(issue.path[0] ?? '');
   const field = ['settings', ...issue.path.map(String)].join('.');
   if (issue.code === 'unrecognized_keys')
@@ -45,7 +49,8 @@ function violation({ environment }: ProviderKind, values: ProviderValues, issue:
     return { field, description: `is missing${variable ? ` (in the environment: ${variable})` : ''}` };
   }
   const value = values[name];
-  const repeats = typeof value === 'string' && value !== '' && issue.message.includes(value);
+  const repeats =
+    secrets.includes(name) && typeof value === 'string' && value !== '' && issue.message.includes(value);
   return { field, description: repeats ? 'is not what this kind takes' : issue.message };
 }
 

@@ -38,6 +38,7 @@ export const reasons = {
   API_KEY_NOT_FOUND: never(Code.NotFound, 'There is no API key with this id.'),
   // providers
   PROVIDER_NOT_FOUND: never(Code.NotFound, 'This tenant has configured no provider of this name.'),
+  PROVIDER_REFUSED: never(Code.FailedPrecondition, 'The provider did not take the message.'),
   MASTER_KEY_MISSING: never(
     Code.FailedPrecondition,
     'This mesh has no master key to seal secrets with: set CARILLON_MASTER_KEY to 32 random bytes in base64, the same for ingest and providers; openssl rand -base64 32 makes them.',
