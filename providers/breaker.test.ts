@@ -115,3 +115,42 @@ describe('a breaker', () => {
     expect(breaker.state).toBe(BreakerState.OPEN);
   });
 });
+
+describe('a provider that fails now and then', () => {
+  it('is left alone when half of many recent calls failed, though never three in a row', async () => {
+    const { clock, breaker, call } = setUp();
+    for (let n = 0; n < 9; n++) {
+      await call(sent);
+      await call(down);
+      clock.advance(100);
+    }
+    expect(breaker.state).toBe(BreakerState.CLOSED);
+    await call(sent);
+    await call(down);
+    expect(breaker.state).toBe(BreakerState.OPEN);
+  });
+
+  it('is not when as many failed over a longer time, nor when fewer did', async () => {
+    const { clock, breaker, call } = setUp();
+    for (let n = 0; n < 30; n++) {
+      await call(sent);
+      await call(down);
+      clock.advance(2_000);
+    }
+    for (let n = 0; n < 60; n++) {
+      for (const outcome of [sent, sent, down]) await call(outcome);
+      clock.advance(100);
+    }
+    expect(breaker.state).toBe(BreakerState.CLOSED);
+  });
+
+  it('begins anew once it works again', async () => {
+    const { clock, breaker, call } = setUp();
+    for (let n = 0; n < 10; n++) for (const outcome of [sent, down]) await call(outcome);
+    expect(breaker.state).toBe(BreakerState.OPEN);
+    clock.advance(10_000);
+    await call(sent);
+    await call(down);
+    expect(breaker.state).toBe(BreakerState.CLOSED);
+  });
+});
