@@ -9,8 +9,9 @@ import { systemClock } from '../../runtime/clock.ts';
 import type { History, Kind } from './history.ts';
 import type { Chance } from './random.ts';
 
-const CALL_TIMEOUT_MS = 3_000;
-const AGAIN_AFTER_MS = 100;
+const CALL_TIMEOUT_MS = 5_000;
+/** Before the same key is sent to the next ingest. */
+const AGAIN_AFTER_MS = 300;
 const TICK_MS = 20;
 /** Calls without answer; further ones wait, so that an ingest that is away does not fill our memory. */
 const OPEN_CALLS = 5_000;

@@ -2,7 +2,9 @@
 import { type Expected, expectedOf } from './arrivals.ts';
 import { type Bounds, recoveryOf, undisturbed, windowsIn } from './checkers.ts';
 import type { History } from './history.ts';
+import type { Windows } from './windows.ts';
 
+const REASONS = 5;
 const SHARES = [0.5, 0.9, 0.99, 0.999] as const;
 
 /** `p50 12 p90 … max 48 ms`; of nothing: `none`. */
@@ -28,6 +30,16 @@ function latencies(expected: readonly Expected[]): string[] {
 
 const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
 
+/** How many calls of Send, and why the most. */
+function refusals({ refusals: all }: History, windows: Windows): string {
+  const outside = all.filter(({ atMs }) => !windows.touching(atMs, atMs)).length;
+  const reasons = [...Map.groupBy(all, ({ why }) => why.replaceAll(/\d{4,}/g, '…'))]
+    .sort(([, a], [, b]) => b.length - a.length)
+    .slice(0, REASONS)
+    .map(([why, of]) => `${of.length} × ${why}`);
+  return [`${all.length} calls of Send, ${outside} outside windows`, ...reasons].join('; ');
+}
+
 export function summary(history: History, bounds: Bounds, fromMs: number, untilMs: number): string {
   const windows = windowsIn(history, bounds.recoveryMs, untilMs);
   const expected = expectedOf(history);
@@ -43,7 +55,7 @@ export function summary(history: History, bounds: Bounds, fromMs: number, untilM
       (window) =>
         `window   ${seconds(window.beganMs - fromMs)} to ${seconds(window.endMs - fromMs)}, all acknowledged ${seconds(recoveryOf(window, expected))} after healing: ${window.faults.map(({ what }) => what).join(', ')}`,
     ),
-    `refused  ${history.refusals.length} calls of Send${history.refusals.length > 0 ? `, ${history.refusals.filter(({ atMs }) => !windows.touching(atMs, atMs)).length} of them outside windows` : ''}`,
+    `refused  ${refusals(history, windows)}`,
   ];
   return `${lines.map((line) => `      ${line}\n`).join('')}`;
 }
