@@ -20,12 +20,11 @@ export const pushLimits = {
   /** Apple refuses tokens older than an hour, and new ones more often than every 20 minutes: ours is renewed after 40. */
   apnsTokenMs: 2_400_000,
   apnsTokenEndMs: 3_300_000,
-  /** RFC 8292: at most 24 h. */
+  /** RFC 8292 allows 24 h; renewed when three quarters are over. */
   vapidMs: 43_200_000,
-  /** Services that user's subscriptions name: each has its token, its breaker and its connections; the last used stay. */
-  webPushOriginsCount: 128,
-  webPushConnectionsCount: 8,
-  webPushKeepAliveMs: 10_000,
+  /** Push services that subscriptions name: each has its token, its breaker and its connections. Those used last stay. */
+  webPushServicesCount: 128,
+  webPushConnectionsCount: 16,
   /** The longest that FCM keeps a message, and the push services behind Web Push too: four weeks. */
   pushTtlSeconds: 2_419_200,
   /** How long a service keeps the message that takes another one back: the default life of a notification. */
