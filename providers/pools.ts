@@ -138,7 +138,6 @@ export class Pools implements AsyncDisposable {
     this.#version = version;
     for (const known of this.#pools.values()) this.#follow(known);
     await Promise.all([...this.#pools.values()].map(({ settled }) => settled));
-    this.#options.onChange();
   }
 
   /** Looks from now on, until it is disposed. While the store is away the pools stay as they are. */
@@ -188,6 +187,7 @@ export class Pools implements AsyncDisposable {
     pool.members = members.length > 0 ? members : this.#defaultsOf(channel);
     if (configs.length === 0) this.#pools.delete(keyOf(tenant, channel));
     for (const member of gone) this.#leave(member);
+    this.#options.onChange();
   }
 
   #leave(member: Member): void {
