@@ -7,19 +7,22 @@ import { DeliveryState, DeliveryStateSchema } from '../../gen/carillon/v1/notifi
 import { doubles, type Verdict } from './checkers.ts';
 import type { Accepted, History } from './history.ts';
 
-const ATONCE = 24;
+const AT_ONCE = 48;
 const ACKNOWLEDGED = new Set<DeliveryState>([DeliveryState.DELIVERED, DeliveryState.OPENED]);
 const DONE = new Set<DeliveryState>([...ACKNOWLEDGED, DeliveryState.SENT]);
 
 type Ingest = Client<typeof IngestService>;
 
+/** Asks all of `urls` in turn. */
 export async function audit(
   history: History,
-  url: string,
+  urls: readonly string[],
   headers: Record<string, string>,
 ): Promise<Verdict[]> {
-  const ingest = createClient(IngestService, createConnectTransport({ baseUrl: url, httpVersion: '2' }));
-  return [await mailedOnce(history, ingest, headers), await rowsAgree(history, ingest, headers)];
+  const ingests = urls.map((baseUrl) =>
+    createClient(IngestService, createConnectTransport({ baseUrl, httpVersion: '2' })),
+  );
+  return [await mailedOnce(history, ingests[0]!, headers), await rowsAgree(history, ingests, headers)];
 }
 
 /** A doubled mail is allowed only where the mesh itself says that an attempt was ambiguous. */
@@ -48,16 +51,19 @@ async function mailedOnce(
 /** A device was told that its ack is kept: then the row must say so. */
 async function rowsAgree(
   history: History,
-  ingest: Ingest,
+  ingests: readonly Ingest[],
   headers: Record<string, string>,
 ): Promise<Verdict> {
   const acked = new Set(
     history.seen.flatMap(({ notificationId, ackedMs }) => (ackedMs === undefined ? [] : [notificationId])),
   );
-  const limit = pLimit(ATONCE);
+  const limit = pLimit(AT_ONCE);
   const bad: string[] = [];
-  const look = async ({ notificationId, key, kind }: Accepted) => {
-    const { status } = await ingest.getNotification({ notificationId }, { headers });
+  const look = async ({ notificationId, key, kind }: Accepted, index: number) => {
+    const { status } = await ingests[index % ingests.length]!.getNotification(
+      { notificationId },
+      { headers },
+    );
     const allowed = kind === 'in_app' && acked.has(notificationId) ? ACKNOWLEDGED : DONE;
     const open = status?.deliveries.filter(({ state }) => !allowed.has(state)) ?? [];
     if (open.length === 0 && status?.deliveries.length !== 0) return;
@@ -66,7 +72,7 @@ async function rowsAgree(
     );
     bad.push(`${key} (${notificationId}): ${states.join() || 'no delivery'}`);
   };
-  await Promise.all(history.accepted.map((one) => limit(look, one)));
+  await Promise.all(history.accepted.map((one, index) => limit(look, one, index)));
   return {
     checker: 'audit: the store agrees, every row has come to its end',
     ok: bad.length === 0,

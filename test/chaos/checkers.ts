@@ -24,7 +24,7 @@ export interface Bounds {
 }
 
 const NAMED = 5;
-const some = (of: readonly string[]): string => (of.length === 0 ? '' : `: ${of.slice(0, NAMED).join(', ')}`);
+const some = (of: readonly string[]): string => (of.length === 0 ? '' : `: ${of.slice(0, NAMED).join('; ')}`);
 
 export function doubles<T>(of: readonly T[], key: (one: T) => string): string[] {
   const counts = new Map<string, number>();
@@ -122,21 +122,29 @@ export function usuallyAtOnce(history: History, windows: Windows, bounds: Bounds
     checker: `in time: ${bounds.usualShare * 100} % acknowledged within ${bounds.usualMs / 1_000} s outside fault windows`,
     ok: share >= bounds.usualShare,
     said: `${concerned.length} messages, ${(share * 100).toFixed(3)} %, ${late.length} late${some(
-      late.map(
-        ({ accepted, device, seen }) =>
-          `${accepted.key} on device ${device.id} (${device.kind}) after ${(seen?.ackedMs ?? Infinity) - accepted.calledMs} ms`,
-      ),
+      late.toSorted((a, b) => tookMs(b) - tookMs(a)).map((one) => courseOf(one, history)),
     )}`,
   };
 }
 
+/** From the call to the answered ack. */
+const tookMs = ({ accepted, seen }: Expected): number => (seen?.ackedMs ?? Infinity) - accepted.calledMs;
+
+/** Where the time of a message went; to be looked up in the logs. */
+function courseOf({ accepted, device, seen }: Expected, { startedMs }: History): string {
+  const { notificationId, calledMs, answeredMs } = accepted;
+  const since = (atMs: number | undefined) => (atMs === undefined ? 'never' : `${atMs - calledMs} ms`);
+  return `${notificationId} called at ${((calledMs - startedMs) / 1_000).toFixed(1)} s, answered after ${since(answeredMs)}, on device ${device.id} (${device.kind}) after ${since(seen?.atMs)}, acknowledged after ${since(seen?.ackedMs)}`;
+}
+
 /** Everything, whenever it was accepted; what was accepted outside of windows has as long as a recovery takes. */
 export function allAfterHealing(history: History, windows: Windows, bounds: Bounds): Verdict {
-  const late = expectedOf(history).flatMap(({ accepted, device, seen }) => {
+  const late = expectedOf(history).flatMap((one) => {
+    const { accepted, seen } = one;
     const inside = windows.touching(accepted.calledMs, accepted.answeredMs) !== undefined;
     const dueMs = windows.dueMs(accepted.answeredMs, inside ? bounds.usualMs : bounds.recoveryMs);
     const byMs = (seen?.ackedMs ?? Infinity) - dueMs;
-    return byMs > 0 ? [{ byMs, accepted, device }] : [];
+    return byMs > 0 ? [{ ...one, byMs }] : [];
   });
   const worst = late.toSorted((a, b) => b.byMs - a.byMs);
   return {
@@ -144,8 +152,8 @@ export function allAfterHealing(history: History, windows: Windows, bounds: Boun
     ok: late.length === 0,
     said: `${late.length} late${some(
       worst.map(
-        ({ byMs, accepted, device }) =>
-          `${accepted.key} on device ${device.id} (${device.kind}) by ${byMs} ms, after ${faultsBefore(windows, accepted.answeredMs)}`,
+        (one) =>
+          `by ${one.byMs} ms, ${courseOf(one, history)}, after ${faultsBefore(windows, one.accepted.answeredMs)}`,
       ),
     )}`,
   };

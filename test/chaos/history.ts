@@ -63,6 +63,8 @@ export interface Ending {
 }
 
 export class History {
+  /** Wall clock: what times are told from. */
+  readonly startedMs: number;
   readonly accepted: Accepted[] = [];
   readonly devices: Device[] = [];
   readonly seen: Seen[] = [];
@@ -79,6 +81,10 @@ export class History {
   /** By device and seq, until it is acknowledged. */
   readonly #open = new Map<number, Map<number, Seen>>();
   #acknowledged = 0;
+
+  constructor(startedMs = 0) {
+    this.startedMs = startedMs;
+  }
 
   /** What has been, in a line. */
   get progress(): string {

@@ -72,7 +72,7 @@ export async function run(options: RunOptions): Promise<boolean> {
       `${((systemClock.monotonic() - startedMs) / 1_000).toFixed(1).padStart(6)} ${text}\n`,
     );
   say(`chaos: mode ${mode}, seed ${seed}, ${clients} clients, ${perSecond} notifications/s, ${minutes} min`);
-  const history = new History();
+  const history = new History(systemClock.now());
   await using ledger = await openMailLedger(history);
   await using stage = await openStage({
     mode,
@@ -135,7 +135,8 @@ async function runOn(
   await quiesce(history, signal);
   await systemClock.sleep(SETTLED_MS, signal);
 
-  const verdicts = [...judge(history, bounds), ...(await audit(history, stage.ingests[0]!, headers))];
+  say('asking the mesh about all of them');
+  const verdicts = [...judge(history, bounds), ...(await audit(history, stage.ingests, headers))];
   process.stdout.write(summary(history, bounds, fromMs, untilMs));
   process.stdout.write(cpuLines(cores, pressure));
   for (const { checker, ok, said } of verdicts)
