@@ -18,7 +18,7 @@ export type Verdict =
   | 'unknown';
 
 export interface AnswerRow {
-  /** Of the HTTP answer; absent: any. */
+  /** Of the HTTP answer; absent: whatever it is. */
   status?: number | '2xx' | '3xx' | '4xx' | '5xx';
   /** The provider's own code in the answer, as text; absent: whatever it says, or nothing. */
   code?: string;
