@@ -14,11 +14,10 @@ export function openHttp1(port: number, { token, cursor }: Caller, sink: StreamS
   // Of the chunk that is being read; -2: its size is next, -1: the line end behind it.
   let left = -2;
   let size = '';
-  socket.write(
+  const lines =
     `POST ${subscribePath} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/connect+proto\r\n` +
-      `connect-protocol-version: 1\r\nuser-agent: bench\r\nauthorization: Bearer ${token}\r\ncontent-length: ${request.length}\r\n\r\n`,
-  );
-  socket.write(request);
+    `connect-protocol-version: 1\r\nuser-agent: bench\r\nauthorization: Bearer ${token}\r\ncontent-length: ${request.length}\r\n\r\n`;
+  socket.write(Buffer.concat([Buffer.from(lines, 'latin1'), request]));
   socket.on('data', (bytes: Buffer) => {
     let at = 0;
     if (!open) {
