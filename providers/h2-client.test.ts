@@ -1,5 +1,6 @@
 // What is known of each request over HTTP/2, whatever becomes of the connection.
 import { connect, createServer, type Socket } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../runtime/clock.manual.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -87,6 +88,18 @@ describe('an HTTP/2 connection', () => {
     await using to = client(server.url);
     expect(await call(to)).toMatchObject({ outcome: { kind: 'config' } });
     expect(server.requests).toEqual([]);
+  });
+
+  it('is used when somebody does', async () => {
+    const tls = selfSigned();
+    const usual = getCACertificates('default');
+    setDefaultCACertificates([...usual, tls.cert]);
+    await using server = await startH2FakeServer(answers({ status: 200 }), { tls });
+    await using to = client(server.url);
+    const results = await Promise.all([call(to), call(to)]);
+    setDefaultCACertificates(usual);
+    expect(results.map(kindOf)).toEqual([200, 200]);
+    expect(server.connections).toBe(1);
   });
 
   it('is down when what answers does not speak HTTP/2, or says nothing', async () => {
