@@ -1,5 +1,6 @@
 // Writes docs/configuration.md out of the schema, so that no setting stays undocumented.
-import { settings, toolNames } from '../runtime/config.ts';
+import { settings } from '../runtime/config.ts';
+import { toolNames } from '../runtime/tool-names.ts';
 
 const OTEL = [
   [

@@ -6,7 +6,7 @@ import type { ProviderValues } from '../storage/provider-configs.ts';
 import type { ProviderKind } from './kind.ts';
 
 /** Goes with every kind: calls a second that a provider gets from one process at most. */
-export const RATE = 'ratePerSecond';
+const RATE = 'ratePerSecond';
 
 const rate = z.coerce
   .number('must be a number')

@@ -9,10 +9,10 @@ import {
   environmentName,
   isLoopback,
   settings,
-  toolNames,
 } from './config.ts';
 import { CarillonError, type FieldViolation } from './errors.ts';
 import { nearest } from './nearest.ts';
+import { toolNames } from './tool-names.ts';
 
 const CONFIG_FILE = 'carillon.config.json';
 

@@ -1,8 +1,8 @@
 // Every setting of the mesh: one schema from which validation, the documentation and `config show` are made.
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseKey } from './envelope.ts';
 import { limits } from './limits.ts';
+import { isNetwork } from './network.ts';
 
 interface SettingMeta {
   /** What it is, as a sentence; a line of docs/configuration.md. */
@@ -61,14 +61,6 @@ const list = (value: unknown) =>
 const atLeastOne = z
   .union([z.number(), z.string().regex(/^\d+$/).transform(Number)], { error: 'must be a whole number' })
   .pipe(z.int('must be a whole number').min(1, 'must be at least 1'));
-
-/** `10.0.0.0/8`, `fd00::/8`, or a single address. */
-function isNetwork(written: string): boolean {
-  const [address = '', bits, ...more] = written.split('/');
-  const family = isIP(address);
-  if (family === 0 || more.length > 0) return false;
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
-}
 
 const networks = z.preprocess(
   list,
@@ -399,16 +391,3 @@ export const settings: readonly Setting[] = configKeys.map((key) => {
     default: absent === undefined || fallback ? undefined : String(absent),
   };
 });
-
-/** Names of the tools around the mesh; a start leaves them alone. */
-export const toolNames: Readonly<Record<string, string>> = {
-  CARILLON_TOKEN: 'For commands: the token or API key to call with.',
-  CARILLON_API_KEY: 'For commands: the API key to call with, where no token is given.',
-  CARILLON_WEBHOOK_URL: 'For `carillon providers set webhook --from-env`: where messages go.',
-  CARILLON_WEBHOOK_SECRETS: 'For the same: what they are signed with.',
-  CARILLON_WEBHOOK_ALLOW_PRIVATE: 'For the same: `true` lets them go to addresses that are not public.',
-  CARILLON_CACHE_DIR: 'Where `npm run stack` keeps the programs that it fetched.',
-  CARILLON_COMPOSE_POSTGRES_PORT: 'The port of PostgreSQL in `deploy/compose.yaml`.',
-  CARILLON_COMPOSE_KAFKA_PORT: 'The port of Kafka there.',
-  CARILLON_COMPOSE_REDIS_PORT: 'The port of Redis there.',
-};

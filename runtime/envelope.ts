@@ -3,7 +3,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:
 import { CarillonError } from './errors.ts';
 
 /** Of AES-256. */
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** The first byte of what is sealed: how. */
@@ -40,7 +40,7 @@ export function unseal(key: Uint8Array, sealed: Uint8Array, sealedFor: SealedFor
 }
 
 /** A data key as it is stored. */
-export interface WrappedKey {
+interface WrappedKey {
   /** The master key it is sealed under. */
   masterKey: string;
   sealed: Uint8Array;
