@@ -9,6 +9,8 @@ export interface ReceivedMail {
   raw: string;
   secure: boolean;
   user: string | undefined;
+  /** ENVID of RFC 3461, when the server takes it. */
+  envelopeId: string | undefined;
 }
 
 export interface MailServerScript {
@@ -19,6 +21,8 @@ export interface MailServerScript {
   dropInContent?: boolean;
   user?: { name: string; password: string };
   starttls?: boolean;
+  /** Says that it sends reports as it is asked to (RFC 3461). */
+  dsn?: boolean;
 }
 
 export interface MailServer extends AsyncDisposable {
@@ -45,6 +49,7 @@ export async function startMailServer(script: MailServerScript = {}, port = 0): 
     logger: false,
     disableReverseLookup: true,
     hideSTARTTLS: !script.starttls,
+    hideDSN: !script.dsn,
     authOptional: script.user === undefined,
     allowInsecureAuth: true,
     onAuth(auth, _session, callback) {
@@ -66,13 +71,14 @@ export async function startMailServer(script: MailServerScript = {}, port = 0): 
       });
       stream.on('end', () => {
         complete += 1;
-        const { mailFrom, rcptTo } = session.envelope;
+        const { mailFrom, rcptTo, dsn } = session.envelope;
         const mail: ReceivedMail = {
           from: mailFrom === false ? '' : mailFrom.address,
           to: rcptTo.map((address) => address.address),
           raw: Buffer.concat(chunks).toString('utf8'),
           secure: session.secure === true,
           user: typeof session.user === 'string' ? session.user : undefined,
+          envelopeId: dsn?.envid ?? undefined,
         };
         const answer = running.script.onMessage?.(mail);
         if (answer === 'drop') return drop();

@@ -5,7 +5,6 @@ import type { Message } from './provider.ts';
 export interface Mail {
   from: { name: string; address: string };
   to: { name: string; address: string };
-  envelope: { from: string; to: string[] };
   messageId: string;
   subject: string;
   text: string;
@@ -23,6 +22,10 @@ const ADDRESS = /^[^\s@<>()[\],;:"\\\p{C}]{1,64}@[^\s@<>()[\],;:"\\\p{C}]{1,255}
 
 /** Whether the text is one plain address. */
 export const isMailAddress = (text: string): boolean => text.length <= 320 && ADDRESS.test(text);
+
+/** What others say, without the mail addresses in it. */
+export const withoutAddresses = (text: string): string =>
+  text.replaceAll(/<?[^\s<>"':;,]+@[^\s<>"';,]+>?/g, '<address>');
 
 /** One line of a header: control characters and line ends become spaces. */
 export const headerText = (text: string): string =>
@@ -89,7 +92,6 @@ export function mailOf(message: Message, to: string, sender: Sender): Mail {
   return {
     from: { name: headerText(sender.name), address: sender.address },
     to: { name: '', address: to },
-    envelope: { from: sender.address, to: [to] },
     messageId: `<${attemptId}@${domain}>`,
     subject: headerText(content.title === '' ? content.body : content.title),
     text: mailText(content),

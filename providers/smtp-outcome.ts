@@ -1,4 +1,5 @@
 // What an SMTP error means: by the server's answer when there is one, else by how far the message had got.
+import { withoutAddresses } from './mail.ts';
 import type { Outcome } from './provider.ts';
 
 /**
@@ -46,24 +47,27 @@ function answered(error: SmtpError, code: number, response: string): Outcome {
   return { kind: 'down', reason: `an answer that makes no sense: ${response}` };
 }
 
+/** What became of a mail, in the server's words, without the addresses that servers like to repeat. */
 export function smtpOutcome(error: SmtpError, stage: SmtpStage): Outcome {
-  const { responseCode, response = '' } = error;
+  const { responseCode } = error;
+  const response = withoutAddresses(error.response ?? '');
+  const message = withoutAddresses(error.message);
   if (responseCode) return answered(error, responseCode, response);
-  if (stage === 'handed_over') return { kind: 'unknown', reason: error.message };
+  if (stage === 'handed_over') return { kind: 'unknown', reason: message };
   switch (error.code) {
     // nodemailer's own checks of the envelope and of the size that the server announced.
     case 'EENVELOPE':
-      return { kind: 'permanent', reason: error.message, address: 'invalid' };
+      return { kind: 'permanent', reason: message, address: 'invalid' };
     case 'EMESSAGE':
-      return { kind: 'permanent', reason: error.message };
+      return { kind: 'permanent', reason: message };
     case 'EAUTH':
     case 'ENOAUTH':
     case 'EREQUIRETLS':
     case 'ECONFIG':
-      return { kind: 'config', reason: error.message };
+      return { kind: 'config', reason: message };
     default:
       return stage === 'connecting'
-        ? { kind: 'down', reason: error.message }
-        : { kind: 'transient', reason: error.message };
+        ? { kind: 'down', reason: message }
+        : { kind: 'transient', reason: message };
   }
 }

@@ -1,6 +1,7 @@
 // CARILLON_SMTP_URL: `smtp[s]://user:pass@host:port?from=…`, read strictly, with credentials kept off plain connections.
 import { CarillonError } from '../runtime/errors.ts';
-import { headerText, isMailAddress, type Sender } from './mail.ts';
+import { isMailAddress, type Sender } from './mail.ts';
+import { parseSender } from './settings.ts';
 
 export interface SmtpTarget {
   host: string;
@@ -13,7 +14,12 @@ export interface SmtpTarget {
   verify: boolean;
   auth: { user: string; pass: string } | undefined;
   sender: Sender;
+  /** Where bounces go, with the attempt's id in the address (VERP); undefined: to the sender. */
+  bounces: string | undefined;
 }
+
+/** Of `bounces`, so that there is room for `+` and an id in the 64 characters of a local part. */
+const LOCAL_PART = /^[A-Za-z0-9._-]{1,27}$/;
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
@@ -22,15 +28,20 @@ function refuse(text: string): never {
 }
 
 function senderOf(from: string): Sender {
-  const named = /^(.*)<([^<>]+)>\s*$/s.exec(from);
-  const address = (named?.[2] ?? from).trim();
-  if (!isMailAddress(address)) refuse(`needs ?from= with a mail address, such as from=news@example.org.`);
-  return { name: headerText(named?.[1] ?? '').replace(/^"|"$/g, ''), address };
+  return parseSender(from) ?? refuse(`needs ?from= with a mail address, such as from=news@example.org.`);
+}
+
+function bouncesOf(text: string | null): string | undefined {
+  if (text === null) return undefined;
+  if (!isMailAddress(text) || !LOCAL_PART.test(text.slice(0, text.lastIndexOf('@'))))
+    refuse('needs a plain mail address in bounces, such as bounces=bounces@example.org.');
+  return text;
 }
 
 /**
  * Parameters: `from` (an address, or `Name <address>`; needed), `starttls` (`required`, `optional`; required when there is
- * a password and the host is not loopback), `verify` (`false` accepts any certificate). Throws CONFIG_INVALID; the
+ * a password and the host is not loopback), `verify` (`false` accepts any certificate), `bounces` (the address that bounces go to, with
+ * `+` and the attempt's id before its @). Throws CONFIG_INVALID; the
  * message never holds the password.
  */
 export function parseSmtpUrl(text: string): SmtpTarget {
@@ -39,7 +50,8 @@ export function parseSmtpUrl(text: string): SmtpTarget {
     refuse('must look like smtp://user:password@host:587?from=news@example.org.');
   if (url.pathname !== '' && url.pathname !== '/') refuse('must not have a path.');
   for (const name of url.searchParams.keys())
-    if (!['from', 'starttls', 'verify'].includes(name)) refuse(`does not know the parameter ${name}.`);
+    if (!['from', 'starttls', 'verify', 'bounces'].includes(name))
+      refuse(`does not know the parameter ${name}.`);
   const secure = url.protocol === 'smtps:';
   const decoded = (part: string) => {
     try {
@@ -62,5 +74,6 @@ export function parseSmtpUrl(text: string): SmtpTarget {
     verify: verify === 'true',
     auth,
     sender: senderOf(url.searchParams.get('from') ?? ''),
+    bounces: bouncesOf(url.searchParams.get('bounces')),
   };
 }

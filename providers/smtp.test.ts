@@ -109,6 +109,35 @@ describe('a mail', () => {
     expect(server.connections()).toBe(0);
   });
 
+  it('says in its envelope which call it is, so that what comes back says so too', async () => {
+    await using server = await startMailServer({ dsn: true });
+    const bounces = '&bounces=bounces@mesh.example';
+    await using provider = smtpProvider({ url: urlOf(server, '', bounces) });
+    const sent = message(email());
+    await provider.send(sent, { signal: signal(), attemptId: sent.attemptId });
+    expect(server.mails[0]).toMatchObject({
+      from: `bounces+${sent.attemptId}@mesh.example`,
+      envelopeId: sent.attemptId,
+      to: ['ada@example.org'],
+    });
+    expect(header(server.mails[0]!.raw, 'From')).toBe('Carillon <news@mesh.example>');
+  });
+
+  it('has the headers of RFC 8058 when its person can unsubscribe, and never by a URL that breaks out', async () => {
+    await using server = await startMailServer();
+    for (const unsubscribeUrl of [
+      'https://hooks.mesh.example/u/abc',
+      'https://x.example/>\r\nBcc: y',
+      'http://x.example/',
+    ])
+      await sendTo(server, { unsubscribeUrl });
+    const [good, hostile, plain] = server.mails.map(({ raw }) => raw);
+    expect(header(good!, 'List-Unsubscribe')).toBe('<https://hooks.mesh.example/u/abc>');
+    expect(header(good!, 'List-Unsubscribe-Post')).toBe('List-Unsubscribe=One-Click');
+    expect(header(hostile!, 'Bcc')).toBeUndefined();
+    expect(header(plain!, 'List-Unsubscribe')).toBeUndefined();
+  });
+
   it('is not for devices', async () => {
     await using provider = smtpProvider({ url: 'smtp://127.0.0.1:1?from=a@b.example' });
     const device = {
@@ -141,6 +170,11 @@ describe('what a mail server answers', () => {
     expect(outcome).toMatchObject({ reason: expect.stringContaining(text) });
     if (expected.kind === 'permanent' && !('address' in expected))
       expect(outcome).not.toHaveProperty('address');
+  });
+
+  it('keeps the address to itself, though the server repeats it', async () => {
+    await using server = await refusing(550, '5.1.1 <ada@example.org>: Recipient address rejected');
+    expect(await sendTo(server)).toMatchObject({ reason: '550 5.1.1 <address>: Recipient address rejected' });
   });
 
   it.each([

@@ -18,6 +18,16 @@ export interface SmtpOptions {
   ca?: string;
 }
 
+/** RFC 3461: a server that knows it sends our id back, with the headers of the mail. */
+const reportsOf = (id: string) => ({ id, return: 'headers', notify: ['FAILURE', 'DELAY'] });
+
+/** With the attempt's id in it, so that whatever comes back says what it is about. */
+function bounceAddress({ bounces, sender }: SmtpTarget, attemptId: string): string {
+  if (bounces === undefined) return sender.address;
+  const at = bounces.lastIndexOf('@');
+  return `${bounces.slice(0, at)}+${attemptId}${bounces.slice(at)}`;
+}
+
 /** Follows a message on its way out: nodemailer reads `stream` only after the server has said 354 to DATA. */
 class Progress {
   #stream: Readable | undefined;
@@ -88,10 +98,16 @@ export function smtpProvider({ url, name = 'smtp', ca }: SmtpOptions): Provider 
     if (signal.aborted) return { kind: 'down', reason: 'the call took too long' };
     const { transport, following } = transportOf(message.lane);
     const mail = mailOf(message, address.email, target.sender);
+    const envelope = { from: bounceAddress(target, message.attemptId), to: [address.email] };
     const progress = new Progress();
     following.set(mail.messageId, progress);
     try {
-      const info = await transport.sendMail({ ...mail, signal });
+      const info = await transport.sendMail({
+        ...mail,
+        envelope,
+        dsn: reportsOf(message.attemptId),
+        signal,
+      });
       return { kind: 'sent', messageId: info.serverMessageId ?? mail.messageId };
     } catch (error) {
       return smtpOutcome(error as SmtpError, progress.stage);

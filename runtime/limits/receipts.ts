@@ -15,6 +15,10 @@ export const receiptsLimits = {
   receiptsPerCallCount: 10_000,
   /** Signatures of one call that are looked at: one for each secret that is still known. */
   webhookSignaturesCount: 8,
+  /** Of a mail that came back, this much is read: its report stands before the mail that it returns. */
+  dsnBytes: 262_144,
+  dsnPartsCount: 16,
+  dsnRecipientsCount: 100,
   snsCertificateBytes: 16_384,
   snsCertificatesCount: 16,
   snsFetchMs: 10_000,
