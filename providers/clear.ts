@@ -111,7 +111,7 @@ async function ask(
   row: Clearing,
   { call, address, traceparent }: One & { address: DestinationAddress },
 ): Promise<Came> {
-  const turn = await member.turn(row.lane, stopping);
+  const turn = !stopping.aborted && (await member.turn(row.lane, stopping));
   const permit = turn ? member.admit(row.lane, 'clear') : undefined;
   if (!permit) return { outcome: 'again', error: 'PROVIDERS_PAUSED' };
   const sent = {

@@ -26,6 +26,9 @@ export interface MemberOptions {
   breaker?: { failures?: number; openMs?: number } | undefined;
 }
 
+/** What the newest call counts of how long calls take. */
+const RECENT = 0.2;
+
 let made = 0;
 
 export class Member implements AsyncDisposable {
@@ -46,6 +49,10 @@ export class Member implements AsyncDisposable {
   readonly #breaker: Breaker;
   readonly #clock: Clock;
   #bulkSeenMs = Number.NEGATIVE_INFINITY;
+  /** Rows that hold a slot and wait for their turn by the rate. */
+  readonly #turning: Record<LaneName, number> = { critical: 0, normal: 0, bulk: 0 };
+  /** How long a call takes, the last few counting most. */
+  #callMs = 0;
   /** Permits that are out. */
   #out = 0;
   #ending: PromiseWithResolvers<void> | undefined;
@@ -91,13 +98,28 @@ export class Member implements AsyncDisposable {
   async turn(lane: Lane, signal: AbortSignal): Promise<boolean> {
     const name = slotLane(lane);
     const endMs = this.#clock.monotonic() + limits.providerTurnMs;
-    for (;;) {
-      if (signal.aborted || this.#ending) return false;
-      const waitMs = this.rate.take(name);
-      if (waitMs === 0) return true;
-      if (this.#clock.monotonic() + waitMs > endMs) return false;
-      await this.#clock.sleep(waitMs, signal);
+    this.#turning[name] += 1;
+    try {
+      for (;;) {
+        if (this.#ending) return false;
+        const waitMs = this.rate.take(name);
+        if (waitMs === 0) return true;
+        if (signal.aborted || this.#clock.monotonic() + waitMs > endMs) return false;
+        await this.#clock.sleep(waitMs, signal);
+      }
+    } finally {
+      this.#turning[name] -= 1;
     }
+  }
+
+  /** Whether a row of this lane would wait here for too long, by those before it, the rate, and how long calls take. */
+  late(lane: Lane): boolean {
+    const name = slotLane(lane);
+    const { pendingCount } = this.slots[name];
+    const perMs = (this.rate.perSecond * limits.providerRateShares[name]) / 1000;
+    const byRateMs = (pendingCount + this.#turning[name]) / perMs;
+    const bySlotsMs = (pendingCount / limits.providerCallsCount[name]) * this.#callMs;
+    return Math.max(byRateMs, bySlotsMs) > limits.providerLateMs[name];
   }
 
   /** The right to make a call now, or undefined. `clear`: of a message that it sent, which it does while it drains as well. */
@@ -118,9 +140,11 @@ export class Member implements AsyncDisposable {
         done();
       },
       run: async (call) => {
+        const startMs = this.#clock.monotonic();
         try {
           const outcome = await permit.run(call);
           this.#learn(outcome);
+          this.#callMs += (this.#clock.monotonic() - startMs - this.#callMs) * RECENT;
           return outcome;
         } finally {
           done();

@@ -6,7 +6,7 @@ import { ManualClock } from '../runtime/clock.manual.ts';
 import { limits } from '../runtime/limits.ts';
 import { Member } from './member.ts';
 import { email } from './message.fixture.ts';
-import { Pool } from './pool.ts';
+import { Pool, withSlots } from './pool.ts';
 import { FakeProvider } from './worker.fixture.ts';
 
 const address = email();
@@ -141,5 +141,53 @@ describe('a provider that may be tried again', () => {
     const { clock, pool, members } = await poolOf([down, other], () => 0);
     clock.advance(10_000);
     expect(pool.choose(address, { ...none, lane: Lane.CRITICAL })).toEqual({ member: members[0] });
+  });
+});
+
+describe('a provider whose lane is full', () => {
+  const open: Spec = { position: 0, weight: 1, draining: false, down: false };
+  const signal = new AbortController().signal;
+
+  it('is passed by for what is urgent, and not by bulk, while it may make few calls a second', async () => {
+    const { clock, pool, members } = await poolOf([open, { ...open, position: 1 }], () => 0);
+    const by = (lane: Lane) => (pool.choose(address, { ...none, lane }) as { member: Member }).member;
+    const slow = members[0]!;
+    for (let n = 0; n < 8; n++) slow.rate.take('normal');
+    slow.rate.throttled();
+    for (const lane of [Lane.CRITICAL, Lane.NORMAL, Lane.BULK]) expect(by(lane)).toBe(slow);
+    const waiting = [Lane.CRITICAL, Lane.BULK].flatMap((lane) =>
+      Array.from({ length: 4 }, () => slow.turn(lane, signal)),
+    );
+    expect(by(Lane.CRITICAL)).toBe(members[1]);
+    expect(by(Lane.NORMAL)).toBe(slow);
+    expect(by(Lane.BULK)).toBe(slow);
+    for (let ms = 0; ms < limits.providerTurnMs; ms += 50) {
+      clock.advance(50);
+      await Promise.resolve();
+    }
+    await Promise.all(waiting);
+    expect(by(Lane.CRITICAL)).toBe(slow);
+  });
+
+  it('is passed by for what is urgent while its calls take long', async () => {
+    const { clock, pool, members } = await poolOf([open, { ...open, position: 1 }], () => 0);
+    const by = (lane: Lane) => (pool.choose(address, { ...none, lane }) as { member: Member }).member;
+    const slow = members[0]!;
+    for (let n = 0; n < 10; n++)
+      await slow.admit(Lane.CRITICAL)!.run(async () => {
+        clock.advance(4_000);
+        return { kind: 'sent', messageId: 'm' };
+      });
+    expect(by(Lane.CRITICAL)).toBe(slow);
+    const end = Promise.withResolvers<void>();
+    const calls = Array.from({ length: limits.providerCallsCount.critical + 4 }, () =>
+      withSlots([slow], Lane.CRITICAL, () => end.promise),
+    );
+    await Promise.resolve();
+    expect(by(Lane.CRITICAL)).toBe(members[1]);
+    expect(by(Lane.NORMAL)).toBe(slow);
+    end.resolve();
+    await Promise.all(calls);
+    expect(by(Lane.CRITICAL)).toBe(slow);
   });
 });

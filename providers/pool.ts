@@ -45,7 +45,9 @@ export class Pool {
     for (const member of open) member.seen(lane);
     const ready = open.filter((member) => member.waitMs(lane) === 0);
     const fresh = ready.filter(({ provider }) => !last.has(provider.name));
-    const member = ofFirstPosition(fresh.length > 0 ? fresh : ready, this.#random());
+    const from = fresh.length > 0 ? fresh : ready;
+    const prompt = from.filter((each) => !each.late(lane));
+    const member = ofFirstPosition(prompt.length > 0 ? prompt : from, this.#random());
     if (member) return { member };
     // All that could take it drain: somebody means to bring another one.
     if (open.length === 0) return { waitMs: limits.providerPausedMs };

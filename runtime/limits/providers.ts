@@ -63,6 +63,8 @@ export const providersLimits = {
   providerRateBurst: 0.5,
   /** A row whose turn does not come within this is given back. */
   providerTurnMs: 5_000,
+  /** A provider whose lane would keep a row waiting for longer is taken when no other is ready. Bulk waits rather than go elsewhere. */
+  providerLateMs: { critical: 500, normal: 5_000, bulk: Number.POSITIVE_INFINITY },
   /** Throttled answers within this count as one: they were on their way together. */
   providerRateCutMs: 1_000,
   /** Of the rate at which it was throttled: what is left, and what is added again each second. */
