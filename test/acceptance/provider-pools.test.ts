@@ -108,6 +108,11 @@ test('one that refuses is gone past while the next one takes its mail', async ()
     const listed = lines.map((line) => JSON.parse(line)).find(({ name }) => name === 'two');
     return listed?.breaker === 'CLOSED' && listed.position === 1 ? true : undefined;
   });
+  const shown = await fine('list');
+  expect(shown).toMatch(/^channel +provider +kind +position +weight +state +rate +reported +process$/m);
+  expect(shown).toMatch(/^email +two +smtp +1 +1 +CLOSED .* password=\*\*\*$/m);
+  expect(shown).not.toContain(PASSWORD);
+  expect(await fine('rotate-key')).toMatch(/^0 data keys /);
   const metrics = await (await fetch(`${mesh.ops}/metrics`)).text();
   expect(metrics).toMatch(/carillon_breaker_state\{provider="two"\} 0/);
   expect(metrics).toMatch(/carillon_provider_rate\{provider="two"\} 0/);
