@@ -57,6 +57,8 @@ describe('a real server', () => {
   });
 });
 
+const failed = 'Final-Recipient: rfc822;ada@example.org\nAction: failed\nStatus: 5.1.1';
+
 /** A report of our own making. */
 function report(
   fields: string,
@@ -107,8 +109,6 @@ describe('a report', () => {
     const expected = kind === undefined ? [] : [{ kind, permanent, attemptId, address: 'ada@example.org' }];
     expect(readDsn(report(fields), nowMs)).toMatchObject(expected);
   });
-
-  const failed = 'Final-Recipient: rfc822;ada@example.org\nAction: failed\nStatus: 5.1.1';
 
   it.each(['base64', 'quoted-printable', '8bit'])('is read from %s', (encoding) => {
     expect(readDsn(report(failed, { encoding }), nowMs)).toMatchObject([{ kind: 'bounced', attemptId }]);
@@ -196,6 +196,10 @@ describe('what is no report', () => {
   it('of megabytes is read in no time, and no further than it must', () => {
     const endless = mail('X-Failed-Recipients: a@b.example', `${'-'.repeat(50)}\n`.repeat(200_000));
     expect(readDsn(endless, nowMs)).toHaveLength(1);
+    const dashes = mail('X-Failed-Recipients: a@b.example', `\n${'-'.repeat(limits.dsnBytes)}`);
+    expect(readDsn(dashes, nowMs)).toHaveLength(1);
+    const wordy = report(`${failed}\nDiagnostic-Code: ${'a'.repeat(limits.dsnBytes)}`);
+    expect(readDsn(wordy, nowMs)).toHaveLength(1);
     const folded = mail(`Subject: x${'\n '.repeat(200_000)}`, 'x');
     expect(readDsn(folded, nowMs)).toEqual([]);
   });

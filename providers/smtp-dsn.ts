@@ -17,7 +17,14 @@ function headersOf(text: string): Headers {
   for (const line of text.replaceAll(/\r?\n[ \t]+/g, ' ').split(/\r?\n/)) {
     const colon = line.indexOf(':');
     const name = line.slice(0, colon).trim().toLowerCase();
-    if (colon > 0 && !headers.has(name)) headers.set(name, line.slice(colon + 1).trim());
+    if (colon > 0 && !headers.has(name))
+      headers.set(
+        name,
+        line
+          .slice(colon + 1)
+          .slice(0, limits.dsnFieldChars)
+          .trim(),
+      );
   }
   return headers;
 }
@@ -127,7 +134,7 @@ function recipientReceipt(fields: Headers, attemptId: string, atMs: number): Rec
 
 /** The mail that prose quotes, after a line of dashes. */
 const quotedIn = (body: string): string =>
-  /\n-{3,}[^\n]*(?:message|copy|headers)[^\n]*\n([\s\S]*)$/i.exec(body)?.[1] ?? '';
+  /\n---[^\n]*(?:message|copy|headers)[^\n]*\n([\s\S]*)$/i.exec(body)?.[1] ?? '';
 
 /** Older servers name the recipients in a header, and say the rest in prose. */
 function proseReceipts(mail: Part, attemptId: string, nowMs: number): Receipt[] {

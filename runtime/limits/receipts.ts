@@ -18,6 +18,7 @@ export const receiptsLimits = {
   /** Of a mail that came back, this much is read: its report stands before the mail that it returns. */
   dsnBytes: 262_144,
   dsnPartsCount: 16,
+  dsnFieldChars: 2_000,
   dsnRecipientsCount: 100,
   snsCertificateBytes: 16_384,
   snsCertificatesCount: 16,
