@@ -22,9 +22,9 @@ export interface FakeAnswer {
 
 /**
  * What goes wrong after the handler has run. `hang`: no answer. `drop`: the connection is closed instead. `cut`: it is closed in
- * the middle of the answer. `garbage`: the answer's status, and a body that is nothing. `huge`: the same, with more than anybody wants.
+ * the middle of the answer. `stall`: it stays open there. `garbage`: the answer's status, and a body that is nothing. `huge`: the same, with more than anybody wants.
  */
-export type Fault = 'hang' | 'drop' | 'cut' | 'garbage' | 'huge';
+export type Fault = 'hang' | 'drop' | 'cut' | 'stall' | 'garbage' | 'huge';
 
 export interface FakeServer extends AsyncDisposable {
   readonly url: string;
@@ -63,6 +63,10 @@ function write(
     case 'cut':
       response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) + 10 });
       response.write(text.slice(0, Math.floor(text.length / 2)), () => response.destroy());
+      return;
+    case 'stall':
+      response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(text) + 10 });
+      response.write(text);
       return;
     case 'garbage':
       response.writeHead(status, { 'content-type': 'text/html' }).end('<!doctype html><p>It works!');

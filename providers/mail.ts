@@ -75,10 +75,10 @@ function mailHtml({ title, body, imageUrl, actions }: Content): string {
   return `<!doctype html><html><body style="font-family:sans-serif">${parts.join('')}</body></html>\n`;
 }
 
-/** RFC 8058: both headers, or none. The URL is one that cannot leave its brackets. */
+/** RFC 8058: both headers, or none. The URL is one that cannot leave its brackets, and fits where SES ends headers (870). */
 function unsubscribeHeaders({ unsubscribeUrl }: Message): Record<string, string> {
   const url = unsubscribeUrl === undefined ? null : URL.parse(unsubscribeUrl);
-  if (url?.protocol !== 'https:' || /[<>,\s]/.test(url.href)) return {};
+  if (url?.protocol !== 'https:' || !/^[^<>,\s]{1,800}$/.test(url.href)) return {};
   return {
     'List-Unsubscribe': `<${url.href}>`,
     'List-Unsubscribe-Post': 'List-Unsubscribe=One-Click',

@@ -22,11 +22,6 @@ export const secret = z
   .string()
   .regex(/^[\x21-\x7e]{1,512}$/, 'must be 1 to 512 visible ASCII characters without spaces');
 
-/** A URL, address or id as a header may carry it. */
-export const word = z
-  .string()
-  .regex(/^[\x21-\x7e]{1,2048}$/, 'must be visible ASCII characters without spaces');
-
 /** `Name <address>` or an address; undefined when it is neither. */
 export function parseSender(text: string): Sender | undefined {
   const named = /^(.*)<([^<>]+)>\s*$/s.exec(text);

@@ -29,7 +29,7 @@ const mailSchema = z.strictObject({
         .array(
           z.strictObject({
             Name: z.string().regex(/^[!-9;-@A-~]{1,126}$/),
-            Value: z.string().regex(/^[\x20-\x7e\t]{1,995}$/),
+            Value: z.string().regex(/^[ -~]{1,870}$/),
           }),
         )
         .max(15)

@@ -25,7 +25,7 @@ function signatureBytes(header: string): Buffer {
   return /^[A-Za-z0-9+/]{86}==$/.test(header) ? Buffer.from(header, 'base64') : Buffer.alloc(0);
 }
 
-export function isTermiiCall(secret: string, signature: string, body: Buffer): boolean {
+function isTermiiCall(secret: string, signature: string, body: Buffer): boolean {
   return sameBytes(signatureBytes(signature), createHmac('sha512', secret).update(body).digest());
 }
 
