@@ -6,7 +6,7 @@ import type { Ids } from '../runtime/ids.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Provider } from './provider.ts';
 
-export interface OpenOptions<Settings> {
+interface OpenOptions<Settings> {
   /** The provider's name among those of its channel and tenant, such as `twilio` or `twilio-eu`. */
   name: string;
   settings: Settings;

@@ -3,7 +3,7 @@ import { type BenchContext, compareCosts, type Row } from '../bench.ts';
 import { Arena } from './arena.ts';
 import type { ClientKind, Load, ServerKind } from './messages.ts';
 
-export interface Contender {
+interface Contender {
   readonly server: ServerKind;
   /** `ours` must be so many times as cheap; 0: no goal, shown for comparison. */
   readonly target: number;

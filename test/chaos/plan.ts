@@ -1,7 +1,7 @@
 // Which faults come when, from a seed alone: storms of some faults each, with a quiet stretch after every one.
 import type { Chance } from './random.ts';
 
-export type FaultKind =
+type FaultKind =
   /** kill -9, down for so long, started again. */
   | 'kill'
   /** SIGSTOP, SIGCONT. */
@@ -22,7 +22,7 @@ export interface PlannedFault {
   forMs: number;
 }
 
-export interface Step {
+interface Step {
   /** From the beginning of the storm. */
   atMs: number;
   fault: PlannedFault;

@@ -8,7 +8,7 @@ const REASONS = 5;
 const SHARES = [0.5, 0.9, 0.99, 0.999] as const;
 
 /** `p50 12 p90 … max 48 ms`; of nothing: `none`. */
-export function percentiles(of: readonly number[]): string {
+function percentiles(of: readonly number[]): string {
   const sorted = of.toSorted((a, b) => a - b);
   if (sorted.length === 0) return 'none';
   const at = (share: number) => Math.round(sorted[Math.ceil(share * sorted.length) - 1]!);

@@ -22,7 +22,7 @@ const portsOf: Record<RoleName, readonly string[]> = {
   providers: ['CARILLON_WEBHOOK_PORT'],
 };
 
-export interface RunningRole {
+interface RunningRole {
   readonly role: RoleName;
   readonly process: RoleProcess;
   /** Where it is served; empty for providers. */
