@@ -100,7 +100,9 @@ export function openDatabase({
     // A process that is stopped in a transaction would hold its locks, those of the log's heads too, until it goes on.
     idle_in_transaction_session_timeout: String(limits.databaseIdleMs),
     timezone: 'UTC',
-    plan_cache_mode: 'auto',
+    // A plan is made once for each connection, and anew when partitions or statistics change: its shape is that of the probes
+    // whatever the values are. Left to itself the server plans an ack each time, over all weeks: 1.6 ms for 0.4 ms of work.
+    plan_cache_mode: 'force_generic_plan',
     ...PROBES,
     ...settings,
   };
@@ -112,7 +114,6 @@ export function openDatabase({
     // A server whose machine is gone answers nothing, not even "no": TCP would wait for a quarter of an hour.
     query_timeout: answerMs,
     keepAlive: true,
-    // Plans of prepared statements must not be fixed on a partition layout of yesterday.
     options: Object.entries(server)
       .map(([key, value]) => `-c ${key}=${value}`)
       .join(' '),
