@@ -14,7 +14,7 @@ the other. Prints the seed, what was done and when, and what each checker says. 
   --seed N             which faults come when, and everything else that is left to chance
   --storm N            faults that come together (default 5; embedded 1)
   --reconnects N       reconnects a second that an edge is configured to take (default 200)
-  --keep               leaves the logs of the processes where they are
+  --keep               copies the logs of the processes and the history of the run, a JSON object a line, into a directory that stays
 
 Example: npm run chaos -- --mode cluster --seed 7 --minutes 5
 `;

@@ -24,6 +24,7 @@ import {
 import { CpuWatch } from './cpu.ts';
 import { gatherCrowd } from './crowd.ts';
 import { History } from './history.ts';
+import { writeHistory } from './history-file.ts';
 import { putUsers, sendersKey, sendUntil } from './load.ts';
 import { openMailLedger } from './mail-ledger.ts';
 import { type Nemesis, restartEdges, runStorm } from './nemesis.ts';
@@ -87,7 +88,8 @@ export async function run(options: RunOptions): Promise<boolean> {
     if (options.keepLogs) {
       const kept = join(tmpdir(), `chaos-logs-${seed}`);
       await cp(stage.directory, kept, { recursive: true, filter: (path) => !path.includes('/data') });
-      say(`logs are kept in ${kept}`);
+      await writeHistory(history, join(kept, 'history.jsonl'));
+      say(`logs and history are kept in ${kept}`);
     }
   }
 }
