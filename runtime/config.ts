@@ -248,7 +248,7 @@ export const configSchema = z.strictObject({
   webhookPort: port.default(7400).meta({
     group: addresses,
     description:
-      'Kept for the receipts of providers. Nothing listens on it yet: neither SMTP nor the sandbox calls back.',
+      'Kept for the receipts of providers. Nothing listens on it yet, so that what a provider answered to the call is the last that is known.',
     example: '7400',
   }),
   opsPort: port.default(7000).meta({
