@@ -1,5 +1,5 @@
 // What is created, revoked or committed late is known everywhere within a look, and time is the database's.
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { makeApiKey } from '../runtime/api-key.ts';
 import { ManualClock } from '../runtime/clock.manual.ts';
 import { limits } from '../runtime/limits.ts';
@@ -127,9 +127,18 @@ describe('revocations', () => {
     await late;
     const second = await read(first.position);
     expect(second.users).toContain('late');
-    expect((await read(second.position)).users).toEqual([]);
+    // What other databases of this server have in progress holds the horizon back, so some come twice; not for ever.
+    let { position } = second;
+    await vi.waitFor(
+      async () => {
+        const next = await read(position);
+        position = next.position;
+        expect(next.users).toEqual([]);
+      },
+      { timeout: 10_000, interval: 10 },
+    );
     await revoke(db, 'early');
-    expect((await read(second.position)).users).toEqual(['early']);
+    expect((await read(position)).users).toEqual(['early']);
   });
 
   test('more than a page of them is read whole', async () => {
