@@ -264,7 +264,12 @@ describe('a rolling restart', () => {
     const history = sound();
     history.faults.push({ what: ROLLING, beganMs: 100_000, healedMs: 110_000 });
     for (let number = 0; number < perSecond; number++)
-      history.arrivals.push({ edge: 'one', atMs: 105_000 + (number * 999) / perSecond });
+      history.arrivals.push({
+        device: number,
+        edge: 'one',
+        atMs: 105_000 + (number * 999) / perSecond,
+        answeredMs: 106_000,
+      });
     return history;
   }
 

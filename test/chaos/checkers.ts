@@ -175,7 +175,7 @@ export function recoveryOf(window: FaultWindow, expected: readonly Expected[]): 
 
 /** The most that came to one edge within any second of `[fromMs, toMs]`. */
 export function busiestSecond(
-  arrivals: readonly Arrival[],
+  arrivals: readonly Pick<Arrival, 'edge' | 'atMs'>[],
   fromMs: number,
   toMs: number,
 ): { count: number; edge: string } {

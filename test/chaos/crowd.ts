@@ -30,7 +30,8 @@ export function gatherCrowd(history: History, { processes, edges, seed, env }: C
     for (const [device, seq, atMs] of report.acked) history.acknowledge(device, seq, atMs);
     for (const [device, fromMs, untilMs] of report.absences)
       history.absences.push({ device, fromMs, untilMs });
-    for (const [edge, atMs] of report.arrivals) history.arrivals.push({ edge, atMs });
+    for (const [device, edge, atMs, answeredMs] of report.arrivals)
+      history.arrivals.push({ device, edge, atMs, answeredMs });
     for (const device of report.ready) waiting.delete(device);
     history.surprises.push(...report.surprises);
     if (waiting.size === 0) resolve();

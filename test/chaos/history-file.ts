@@ -21,7 +21,8 @@ function* linesOf(history: History): Generator<object> {
   for (const { notificationId, device, seq, atMs, ackedMs } of history.seen)
     yield { seen: notificationId, device, seq, at: since(atMs), acked: since(ackedMs) };
   for (const mail of history.mails) yield { mail: mail.notificationId, attempt: mail.attemptId, to: mail.to };
-  for (const { edge, atMs } of history.arrivals) yield { arrival: edge, at: since(atMs) };
+  for (const { device, edge, atMs, answeredMs } of history.arrivals)
+    yield { arrival: edge, device, at: since(atMs), answered: since(answeredMs) };
   for (const { atMs, why } of history.refusals) yield { refused: why, at: since(atMs) };
   for (const surprise of history.surprises) yield { surprise };
 }

@@ -52,8 +52,10 @@ export interface Absence {
 
 /** A device asked an edge for a stream, and got it or was refused. */
 export interface Arrival {
+  device: number;
   edge: string;
   atMs: number;
+  answeredMs: number;
 }
 
 export interface Ending {

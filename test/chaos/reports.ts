@@ -17,8 +17,8 @@ export interface Report {
   acked: [device: number, seq: number, atMs: number][];
   /** Device, and when it had hung up and come back. */
   absences: [device: number, fromMs: number, untilMs: number][];
-  /** Where a stream was asked for, and an edge gave it or refused it. */
-  arrivals: [url: string, atMs: number][];
+  /** Where and when a stream was asked for, and when an edge gave it or refused it. */
+  arrivals: [device: number, url: string, atMs: number, answeredMs: number][];
   /** Devices that got their first Hello. */
   ready: number[];
   surprises: string[];

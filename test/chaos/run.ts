@@ -87,7 +87,10 @@ export async function run(options: RunOptions): Promise<boolean> {
   } finally {
     if (options.keepLogs) {
       const kept = join(tmpdir(), `chaos-logs-${seed}`);
-      await cp(stage.directory, kept, { recursive: true, filter: (path) => !path.includes('/data') });
+      await cp(stage.directory, kept, {
+        recursive: true,
+        filter: (path) => !path.endsWith('/data'),
+      });
       await writeHistory(history, join(kept, 'history.jsonl'));
       say(`logs and history are kept in ${kept}`);
     }

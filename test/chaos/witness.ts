@@ -42,7 +42,7 @@ export class Reporter implements Disposable {
     return {
       arriving: (url) => {
         const atMs = now();
-        return () => void this.#report.arrivals.push([url, atMs]);
+        return () => void this.#report.arrivals.push([id, url, atMs, now()]);
       },
       hello: () => {
         if (!greeted) this.#report.ready.push(id);
