@@ -50,10 +50,8 @@ const MESH: RoleCounts = { ingest: 2, router: 2, edge: 3, providers: 2 };
 const CROWDS = 2;
 const CROWD_READY_MS = 120_000;
 const PROGRESS_MS = 10_000;
-/** Processes that have only just started are slow until their code is compiled: as much of the load's beginning is a fault. */
-const COLD_MS = 10_000;
-/** Nothing is broken for so long before the first storm. */
-const CALM_MS = 10_000;
+/** Before the first storm. */
+const WARM_UP_MS = 10_000;
 const ARRIVED_MS = 120_000;
 /** The last outcomes of providers are still on their way to the store. */
 const SETTLED_MS = 5_000;
@@ -177,11 +175,8 @@ async function batter(
 ): Promise<void> {
   const { stage } = nemesis;
   const { signal, minutes, faultsPerStorm } = options;
-  const cold = nemesis.history.fault('cold start', systemClock.now());
-  await systemClock.sleep(COLD_MS, signal);
-  cold.healedMs = systemClock.now();
-  await systemClock.sleep(nemesis.recoveryMs + CALM_MS, signal);
   const endMs = systemClock.monotonic() + minutes * 60_000;
+  await systemClock.sleep(WARM_UP_MS, signal);
   for (const storm of storms(chance, { cards: stage.cards, roles: stage.roles, faultsPerStorm })) {
     if (signal.aborted || systemClock.monotonic() >= endMs) break;
     await runStorm(nemesis, storm, signal);
